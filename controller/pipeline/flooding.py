@@ -1,0 +1,80 @@
+"""BUM frames: local ports at once, the other VTEPs by head-end replication.
+
+One group per network and switch holds the flood list. It is in the action set, so that the
+egress table takes it away again from frames that came out of a tunnel (split horizon).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from controller.flows import Flow, Group, Match, ToGroup, group_id, match
+from controller.model import Flooding, Network, SwitchView, Vni, VtepAddress
+from controller.overlay import PortVlan
+from controller.pipeline.attachments import to_attachments
+from controller.pipeline.tables import ALL_METADATA, FROM_TUNNEL, NETWORK, Priority, Table
+from controller.pipeline.tunnels import from_vtep, to_vtep, vtep_in_actions, vtep_in_match
+
+
+def render(
+    view: SwitchView,
+    network: Network,
+    ends: tuple[PortVlan, ...],
+    members: Mapping[VtepAddress, bool],
+) -> Iterator[Flow | Group]:
+    """Flooding of a network on one switch, and its sources that need no learning.
+
+    ``members``: the network's VTEPs, and whether each is one of our own switches.
+    """
+    vni = network.vni
+    if network.flooding is Flooding.HEAD_END:
+        flood_list = sorted(v for v in members if v != view.vtep)
+        buckets = tuple(filter(None, (to_vtep(view, vni, v) for v in flood_list)))
+        if buckets:
+            yield Group(group_id(vni), buckets)
+        yield Flow(
+            Table.FORWARD,
+            Priority.NETWORK,
+            match(metadata=(vni, NETWORK)),
+            apply=to_attachments(ends),
+            write=(ToGroup(group_id(vni)),) if buckets else (),
+            goto=Table.EGRESS,
+        )
+    if not network.learning:
+        yield _trust(match(metadata=(vni, NETWORK)))
+        return
+    for vtep, managed in members.items():
+        if managed and vtep != view.vtep:
+            yield from _trust_vtep(view, vni, vtep)
+
+
+@lru_cache(maxsize=1 << 17)
+def _trust_vtep(view: SwitchView, vni: Vni, vtep: VtepAddress) -> tuple[Flow, ...]:
+    """Made once: a switch that comes has every other one rendered again, to find that all
+    but one of these are as they were."""
+    fields = from_vtep(view, vtep)
+    if not fields:
+        return ()
+    return (_trust(match(metadata=(vni | FROM_TUNNEL, ALL_METADATA), **fields)),)
+
+
+def _trust(fields: Match) -> Flow:
+    return Flow(Table.SOURCE, Priority.TRUSTED, fields, goto=Table.FORWARD)
+
+
+def trusted_vtep(view: SwitchView, flow: Flow) -> tuple[Vni, VtepAddress] | None:
+    """The inverse: which of our own VTEPs a flow trusts, in which network."""
+    if (flow.table, flow.priority) != (Table.SOURCE, Priority.TRUSTED):
+        return None
+    vtep = vtep_in_match(view, flow.match)
+    metadata = next((f.value for f in flow.match if f.name == "metadata"), None)
+    if vtep is None or metadata is None:
+        return None
+    return Vni(metadata & NETWORK), vtep
+
+
+def flood_list(view: SwitchView, group: Group) -> tuple[Vni, set[VtepAddress]]:
+    """The inverse: the members that a flood group replicates to."""
+    found = {vtep_in_actions(view, bucket) for bucket in group.buckets}
+    return Vni(group.id & NETWORK), {vtep for vtep in found if vtep is not None}
