@@ -1,0 +1,1 @@
+"""OpenFlow: our values on the wire, and the session with one switch."""
