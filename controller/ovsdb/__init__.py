@@ -1,1 +1,2 @@
-"""What a switch's OVSDB server says of its tunnel ports and its own VTEP address, live."""
+"""OVSDB: what a switch's server says of its ports and its own VTEP address, live; and what
+makes a switch ready (:mod:`controller.ovsdb.provision`)."""

@@ -29,17 +29,17 @@ def follow(remote: Remote) -> Generator[Tables, None, None]:
     """The tables, now and after each change, until the server is lost: OSError, or ValueError
     if what it says makes no sense. The tables are one object that changes in place.
     """
-    with _connect(remote) as connection:
+    with connect(remote) as connection:
         connection.settimeout(PROBE_INTERVAL)
         columns = {table: [{"columns": names}] for table, names in COLUMNS.items()}
-        _send(connection, id="monitor", method="monitor", params=["Open_vSwitch", None, columns])
+        send(connection, id="monitor", method="monitor", params=["Open_vSwitch", None, columns])
         tables: dict[str, dict[str, Row]] = {table: {} for table in COLUMNS}
         for batch in _batches(connection):
             changed = False
             for message in batch:
                 match message:
                     case {"method": "echo", "id": id_, "params": params}:
-                        _send(connection, id=id_, result=params, error=None)
+                        send(connection, id=id_, result=params, error=None)
                     case {"method": "update", "params": [None, update]}:
                         changed |= apply(tables, update)
                     case {"id": "monitor", "result": update, "error": None}:
@@ -97,7 +97,7 @@ def _batches(connection: socket.socket) -> Iterator[list[object]]:
         try:
             received = connection.recv(2**16)
         except TimeoutError:
-            _send(connection, id="echo", method="echo", params=[])
+            send(connection, id="echo", method="echo", params=[])
             received = connection.recv(2**16)
         if not received:
             raise ConnectionResetError("connection closed by the server")
@@ -108,9 +108,10 @@ def _batches(connection: socket.socket) -> Iterator[list[object]]:
         time.sleep(0)  # a server that never pauses leaves other green threads their turn
 
 
-def _connect(remote: Remote) -> socket.socket:
+def connect(remote: Remote, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
+    """A new connection to a server; ``timeout`` in seconds. Raises OSError."""
     if not isinstance(remote.address, str):
-        return socket.create_connection(remote.address, CONNECT_TIMEOUT)
+        return socket.create_connection(remote.address, timeout)
     connection = socket.socket(socket.AF_UNIX)
     try:
         # Connects at once or not at all (when a stopped server's backlog is full).
@@ -122,7 +123,8 @@ def _connect(remote: Remote) -> socket.socket:
     return connection
 
 
-def _send(connection: socket.socket, **message: object) -> None:
+def send(connection: socket.socket, **message: object) -> None:
+    """Says one message of JSON-RPC."""
     connection.sendall(json.dumps(message).encode())
 
 

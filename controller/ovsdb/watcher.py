@@ -65,6 +65,7 @@ class Watcher:
                         if found is None and not is_settled(tables):
                             continue
                         if reported != [found]:
+                            self._complain(reported[0] if reported else None, found)
                             reported = [found]
                             self._report(found)
                         if not self._watching():
@@ -84,6 +85,13 @@ class Watcher:
             self._on_change(self._dpid, found)
         except Exception:
             log.exception("switch %s: its inventory was not taken", format_dpid(self._dpid))
+
+    def _complain(self, before: Inventory | None, found: Inventory | None) -> None:
+        """Logs each problem once, when it comes up."""
+        known = before.problems if before else ()
+        for problem in found.problems if found else ():
+            if problem not in known:
+                log.warning("switch %s: OVSDB: %s", format_dpid(self._dpid), problem)
 
     def _names(self) -> tuple[str, str]:
         return format_dpid(self._dpid), str(self._remote)

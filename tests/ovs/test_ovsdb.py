@@ -226,7 +226,13 @@ def test_the_inventory_follows_the_database(database: Database, watch: Watch, ki
     watching = watch(getattr(database, kind))
     assert watching.until("found") is None
     database.vsctl(*BRIDGE)
-    assert watching.until("found") == {"tunnel_ports": [], "peer_ports": [], "vtep": None}
+    assert watching.until("found") == {
+        "tunnel_ports": [],
+        "peer_ports": [],
+        "vtep": None,
+        "bindings": [],
+        "problems": [],
+    }
     database.vsctl(*FLOW_PORT)
     watching.until_found(tunnel_ports=["vx0"], vtep=None)
     database.vsctl("set", "open", ".", "external_ids:ovn-encap-ip=192.0.2.8")
@@ -244,6 +250,31 @@ def test_the_inventory_follows_the_database(database: Database, watch: Watch, ki
     watching.until_found(tunnel_ports=[], peer_ports=[["192.0.2.2", "to-b"]], vtep="192.0.2.9")
     database.vsctl("del-br", "br0")
     assert watching.until("found") is None
+
+
+def test_ports_are_bound_by_their_external_ids(database: Database, watch: Watch) -> None:
+    database.vsctl(*BRIDGE, "--", "add-port", "br0", "p1")
+    watching = watch(database.tcp)
+    watching.until_found(bindings=[])
+    interface = ("interface", "p1")
+    database.vsctl("set", *interface, "external_ids:weft-vni=100")
+    watching.until_found(bindings=[{"port": "p1", "vni": 100, "vlan": None}])
+    database.vsctl("set", *interface, "external_ids:weft-vlan=10")
+    watching.until_found(bindings=[{"port": "p1", "vni": 100, "vlan": 10}])
+    database.vsctl("remove", *interface, "external_ids", "weft-vni")
+    problem = "port p1: weft-vlan is nothing without weft-vni: not attached"
+    assert watching.until("log") == f"switch {DPID}: OVSDB: {problem}"
+    watching.until_found(bindings=[], problems=[problem])
+    database.vsctl("set", *interface, 'external_ids={weft-vlans="10:100,20:200"}')
+    watching.until_found(
+        bindings=[
+            {"port": "p1", "vni": 100, "vlan": 10},
+            {"port": "p1", "vni": 200, "vlan": 20},
+        ],
+        problems=[],
+    )
+    database.vsctl("clear", *interface, "external_ids")
+    watching.until_found(bindings=[])
 
 
 def test_what_does_not_concern_the_bridge_is_not_reported(database: Database, watch: Watch) -> None:
