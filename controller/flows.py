@@ -234,7 +234,16 @@ def group_is_ours(number: int) -> bool:
 
 # --- text ------------------------------------------------------------------------------
 
-_PORT_NAMES = {OFPP_IN_PORT: "IN_PORT", OFPP_CONTROLLER: "CONTROLLER"}
+_PORT_NAMES = {
+    OFPP_IN_PORT: "IN_PORT",
+    0xFFFFFFF9: "TABLE",
+    0xFFFFFFFA: "NORMAL",
+    0xFFFFFFFB: "FLOOD",
+    0xFFFFFFFC: "ALL",
+    OFPP_CONTROLLER: "CONTROLLER",
+    0xFFFFFFFE: "LOCAL",
+}
+"""OpenFlow 1.4 section 7.2.1; some only other applications use."""
 _OFCTL_NAMES = {
     "eth_dst": "dl_dst",
     "eth_src": "dl_src",

@@ -15,8 +15,22 @@ from controller.model import Dpid, Mac, Vni
 from controller.overlay import Overlay
 from controller.pipeline import attachments, base, endpoints, flooding
 from controller.pipeline.base import quiet
+from controller.pipeline.explain import explain_flow, explain_group
+from controller.pipeline.words import Explanation, Names, Owner
 
-__all__ = ["Scope", "collect", "program", "quiet", "render", "scopes"]
+__all__ = [
+    "Explanation",
+    "Names",
+    "Owner",
+    "Scope",
+    "collect",
+    "explain_flow",
+    "explain_group",
+    "program",
+    "quiet",
+    "render",
+    "scopes",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from controller.flows import (
     VLAN_PRESENT,
@@ -17,7 +17,9 @@ from controller.flows import (
 )
 from controller.model import SwitchView, Vni, tunnel_ports
 from controller.overlay import PortVlan
-from controller.pipeline.tables import ALL_METADATA, FROM_TUNNEL, Priority, Table
+from controller.pipeline.tables import ALL_METADATA, FROM_TUNNEL, NETWORK, Priority, Table
+from controller.pipeline.tunnels import vtep_in_match
+from controller.pipeline.words import Explanation, Names, Owner, values_of
 
 
 def render(view: SwitchView, vni: Vni, ends: tuple[PortVlan, ...]) -> Iterator[Flow]:
@@ -63,3 +65,48 @@ def to_attachments(ends: tuple[PortVlan, ...]) -> tuple[Action, ...]:
         if end[1] is not None:
             actions.append(PopVlan())
     return tuple(actions)
+
+
+def ends_in_actions(actions: Iterable[Action]) -> tuple[PortVlan, ...]:
+    """The inverse of both: where actions send copies out, and with which tag."""
+    found: list[PortVlan] = []
+    vlan: int | None = None
+    for action in actions:
+        match action:
+            case SetField("vlan_vid", value):
+                vlan = value & ~VLAN_PRESENT
+            case PopVlan():
+                vlan = None
+            case Output(port):
+                found.append((port, vlan))
+    return tuple(found)
+
+
+def explain(view: SwitchView, flow: Flow, names: Names) -> Explanation | None:
+    """The inverse: which frames a flow takes into which network; None for other flows."""
+    values = values_of(flow.match)
+    if flow.metadata is None or not {"in_port", "vlan_vid"} <= values.keys():
+        return None
+    metadata = flow.metadata[0]
+    if flow != _classify(flow.match, metadata, *flow.apply):
+        return None
+    vni, vtep = Vni(metadata & NETWORK), None
+    at, network = names.of_port(values["in_port"]), names.of_network(vni)
+    vlan = values["vlan_vid"] & ~VLAN_PRESENT
+    if metadata & FROM_TUNNEL:
+        vtep = vtep_in_match(view, flow.match)
+        sender = f"VTEP {vtep}" if vtep else "other VTEPs"
+        what = f"untagged frames from {sender}, out of tunnel {at} with VNI {vni}, are in {network}"
+    elif not values["vlan_vid"]:
+        what = f"untagged frames from {at} are in {network}: the port is attached to it"
+    elif not vlan:
+        what = (
+            f"priority-tagged frames (VLAN 0) from {at} are in {network}, as untagged ones are: "
+            "their tag is taken off"
+        )
+    else:
+        what = (
+            f"frames of VLAN {vlan} from {at} are in {network}: this VLAN of the port is attached "
+            "to it; their tag is taken off"
+        )
+    return Explanation(Owner.WEFT, "attachments", what, vni, vtep=vtep)

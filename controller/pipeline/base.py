@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from controller.flows import (
     OFPP_CONTROLLER,
     TRANSIENT,
     Flow,
+    FlowKey,
     FromField,
     Learn,
     Match,
@@ -15,7 +17,7 @@ from controller.flows import (
     Resubmit,
     match,
 )
-from controller.model import FlowTunnel, SwitchView, VtepAddress
+from controller.model import FlowTunnel, SwitchView, VtepAddress, format_mac
 from controller.pipeline.tables import (
     FROM_TUNNEL,
     GUARD_SECONDS,
@@ -24,6 +26,7 @@ from controller.pipeline.tables import (
     Table,
 )
 from controller.pipeline.tunnels import from_vtep, vtep_in_match
+from controller.pipeline.words import Explanation, Names, Owner, mac_in, network_in, values_of
 
 PUNT = Output(OFPP_CONTROLLER, PUNT_BYTES)
 
@@ -97,3 +100,87 @@ def own_vtep(view: SwitchView, table: int, priority: int, fields: Match) -> Vtep
     if (table, priority) == (Table.CLASSIFY, Priority.REFUSE):
         return vtep_in_match(view, fields)
     return None
+
+
+_TOLD: Final = f"their first {PUNT_BYTES} bytes go to Weft, which learns the sender from them"
+_QUIETED: Final = f"the switch then keeps quiet about this sender for {GUARD_SECONDS} s"
+
+
+def explain(view: SwitchView, flow: Flow) -> Explanation | None:
+    """The inverse: what a constant flow is for; None for other flows."""
+    vtep = own_vtep(view, *flow.key)
+    words = _words(flow, vtep)
+    return Explanation(Owner.WEFT, "base", words, vtep=vtep) if words else None
+
+
+def _words(flow: Flow, own: VtepAddress | None) -> str | None:
+    values = values_of(flow.match)
+    match flow.table, flow.priority:
+        case Table.CLASSIFY, Priority.MISS:
+            return (
+                "frames that belong to no network are dropped: "
+                "no attachment has their port and VLAN, no network on this switch their VNI"
+            )
+        case Table.CLASSIFY, Priority.REFUSE if own is not None:
+            return (
+                f"frames out of the tunnel that claim to come from VTEP {own}, "
+                "which is this switch itself, are dropped"
+            )
+        case Table.SOURCE, Priority.REFUSE if values.keys() <= {"eth_type", "vlan_vid"}:
+            tag = f"ethertype {values['eth_type']:#x}" if "eth_type" in values else "any kind"
+            return (
+                f"frames with a second VLAN tag ({tag}) are dropped: "
+                "it could take them into another network"
+            )
+        case Table.SOURCE, Priority.SKIP if values.keys() == {"eth_src"}:
+            kind = "group" if values["eth_src"] else "zero"
+            return f"frames with a {kind} address as sender pass unlearned: nobody has it"
+        case Table.SOURCE, Priority.MISS if flow.apply == (PUNT,):
+            return f"frames of unknown senders pass, and {_TOLD}"
+        case Table.SOURCE, Priority.MISS:
+            return "frames of unknown senders pass, and are looked up in table guard as well"
+        case Table.GUARD, Priority.MISS:
+            return f"frames of unknown senders at local ports: {_TOLD}; {_QUIETED}"
+        case Table.GUARD, Priority.NETWORK:
+            return (
+                f"frames of unknown senders out of tunnels: {_TOLD}; {_QUIETED}, "
+                "and itself makes a way back to it for as long"
+            )
+        case Table.FORWARD, Priority.MISS:
+            return (
+                "frames to unknown receivers and to many are dropped: their network does not flood"
+            )
+        case Table.EGRESS, Priority.NETWORK:
+            return (
+                "frames that came out of a tunnel never go into one again (split horizon): "
+                "what table forward chose for them is taken back"
+            )
+        case Table.EGRESS, Priority.MISS:
+            return "frames from local ports leave for other VTEPs, as table forward chose for them"
+    return None
+
+
+def explain_learned(view: SwitchView, key: FlowKey, names: Names) -> Explanation | None:
+    """The inverse of learn(): what a switch has made an entry of its own for."""
+    table, priority, fields = key
+    vni, mac = network_in(fields), mac_in(fields)
+    if vni is None or mac is None:
+        return None
+    who, network, in_port = format_mac(mac), names.of_network(vni), values_of(fields).get("in_port")
+    # A learned entry matches both address families, the one that the frame has not as zero.
+    vtep = vtep_in_match(view, tuple(f for f in fields if f.value))
+    match table, priority:
+        case Table.GUARD, Priority.KNOWN if in_port is not None:
+            where = f"at {names.of_port(in_port)}" if vtep is None else f"behind VTEP {vtep}"
+            words = (
+                f"{who} {where} in {network} is not reported to Weft again for {GUARD_SECONDS} s: "
+                "the switch has just done so"
+            )
+        case Table.FORWARD, Priority.BRIDGING:
+            words = (
+                f"frames to {who} in {network} go back into the tunnel that it was heard from: "
+                f"made by the switch for {GUARD_SECONDS} s, until Weft has made the way to it"
+            )
+        case _:
+            return None
+    return Explanation(Owner.SWITCH, "base", words, vni, mac, vtep)

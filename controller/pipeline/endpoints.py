@@ -14,10 +14,12 @@ from controller.model import (
     SwitchView,
     Vni,
     VtepAddress,
+    format_mac,
 )
-from controller.pipeline.attachments import to_attachment
+from controller.pipeline.attachments import ends_in_actions, to_attachment
 from controller.pipeline.tables import ALL_METADATA, FROM_TUNNEL, NETWORK, Priority, Table
 from controller.pipeline.tunnels import from_vtep, to_vtep, vtep_in_actions, vtep_in_match
+from controller.pipeline.words import Explanation, Names, Owner, mac_in, network_in
 
 
 def render(
@@ -91,3 +93,44 @@ def way(view: SwitchView, flow: Flow) -> tuple[Vni, Mac, VtepAddress] | None:
     if vtep is None or not {"metadata", "eth_dst"} <= values.keys():
         return None
     return Vni(values["metadata"] & NETWORK), Mac(values["eth_dst"].to_bytes(6, "big")), vtep
+
+
+def explain(view: SwitchView, flow: Flow, names: Names) -> Explanation | None:
+    """The inverse: where an endpoint speaks, or the way to it; None for other flows."""
+    vni, mac = network_in(flow.match), mac_in(flow.match)
+    if vni is None or mac is None:
+        return None
+    who, network, vtep = format_mac(mac), names.of_network(vni), None
+    match flow.table, flow.priority:
+        case Table.SOURCE, Priority.STATIC:
+            words = (
+                f"frames from {who} in {network} pass unlearned wherever they come from: "
+                "its place is configured"
+            )
+        case Table.SOURCE, Priority.KNOWN:
+            spoken = speaker(view, *flow.key)
+            if spoken is None:
+                return None
+            at = spoken[2]
+            where = names.of_port(at) if isinstance(at, int) else f"VTEP {at}"
+            vtep = None if isinstance(at, int) else at
+            silence = flow.idle_timeout
+            until = f"forgotten after {silence} s of silence" if silence else "never forgotten"
+            words = (
+                f"frames from {who} in {network} pass if from {where}: "
+                f"it was learned there, and is {until}"
+            )
+        case Table.FORWARD, Priority.KNOWN:
+            ends = ends_in_actions(flow.apply)
+            found = way(view, flow)
+            vtep = found[2] if found else None
+            if not ends and vtep is None:
+                return None
+            if vtep is not None:
+                where = f"go to VTEP {vtep}, behind which it is"
+            else:
+                where = f"go out of {names.of_end(ends[0])}, where it is"
+            words = f"frames to {who} in {network} {where}"
+        case _:
+            return None
+    return Explanation(Owner.WEFT, "endpoints", words, vni, mac, vtep)

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 from controller.flows import Flow, Group, Match, ToGroup, group_id, match
-from controller.model import Flooding, Network, SwitchView, Vni, VtepAddress
+from controller.model import Flooding, Network, SwitchView, Vni, VtepAddress, is_ipv6
 from controller.overlay import PortVlan
-from controller.pipeline.attachments import to_attachments
+from controller.pipeline.attachments import ends_in_actions, to_attachments
 from controller.pipeline.tables import ALL_METADATA, FROM_TUNNEL, NETWORK, Priority, Table
 from controller.pipeline.tunnels import from_vtep, to_vtep, vtep_in_actions, vtep_in_match
+from controller.pipeline.words import Explanation, Names, Owner, listed, network_in
 
 
 def render(
@@ -78,3 +79,44 @@ def flood_list(view: SwitchView, group: Group) -> tuple[Vni, set[VtepAddress]]:
     """The inverse: the members that a flood group replicates to."""
     found = {vtep_in_actions(view, bucket) for bucket in group.buckets}
     return Vni(group.id & NETWORK), {vtep for vtep in found if vtep is not None}
+
+
+def explain(view: SwitchView, flow: Flow, names: Names) -> Explanation | None:
+    """The inverse: what is flooded where, or which senders need no learning; None for others."""
+    vni = network_in(flow.match)
+    if vni is None:
+        return None
+    network, vtep = names.of_network(vni), None
+    match flow.table, flow.priority:
+        case Table.FORWARD, Priority.NETWORK:
+            places = [names.of_end(end) for end in ends_in_actions(flow.apply)]
+            if flow.write:
+                places.append(f"the network's other VTEPs (group {group_id(vni)})")
+            words = (
+                f"broadcast, multicast and unknown unicast frames in {network} "
+                f"go to {listed(places or ['nobody'])}"
+            )
+        case Table.SOURCE, Priority.TRUSTED:
+            trusted = trusted_vtep(view, flow)
+            vtep = trusted[1] if trusted else None
+            words = f"frames in {network} pass unlearned: learning is off there"
+            if any(f.name == "in_port" for f in flow.match):
+                sender = f"VTEP {vtep}" if vtep else "another of our VTEPs"
+                words = (
+                    f"frames from {sender} in {network} pass unlearned: "
+                    "it is one of Weft's own switches, which learns their senders itself"
+                )
+        case _:
+            return None
+    return Explanation(Owner.WEFT, "flooding", words, vni, vtep=vtep)
+
+
+def explain_group(view: SwitchView, group: Group, names: Names) -> Explanation:
+    """The inverse: to whom a flood group replicates."""
+    vni, members = flood_list(view, group)
+    vteps = listed(sorted(members, key=lambda v: (is_ipv6(v), v)) or ["nobody"])
+    words = (
+        f"frames that {names.of_network(vni)} floods are copied to each of its other VTEPs "
+        f"(head-end replication): {vteps}"
+    )
+    return Explanation(Owner.WEFT, "flooding", words, vni)

@@ -11,6 +11,13 @@ Clauses are those of the OpenFlow Switch Specification 1.4.0; 1.3 differs only i
 which are ONF extension 230 there.
 """
 
+from controller.openflow.codec.counters import (
+    Aggregate,
+    Counted,
+    aggregate_request,
+    decode_aggregate,
+    decode_flow_stats,
+)
 from controller.openflow.codec.entries import (
     Installed,
     UnknownGroup,
@@ -19,6 +26,7 @@ from controller.openflow.codec.entries import (
     decode_groups,
     decode_meters,
     delete_by_cookie,
+    dump_all_flows_request,
     dump_flows_request,
     dump_groups_request,
     dump_meter_request,
@@ -42,14 +50,19 @@ from controller.openflow.codec.events import (
 from controller.openflow.codec.sending import barrier, bundle, packet_out, serialize
 
 __all__ = [
+    "Aggregate",
+    "Counted",
     "Installed",
     "PacketIn",
     "Removed",
     "UnknownGroup",
     "UnknownMeter",
+    "aggregate_request",
     "barrier",
     "bundle",
+    "decode_aggregate",
     "decode_flow_removed",
+    "decode_flow_stats",
     "decode_flows",
     "decode_groups",
     "decode_meters",
@@ -57,6 +70,7 @@ __all__ = [
     "decode_ports",
     "delete_by_cookie",
     "describe_error",
+    "dump_all_flows_request",
     "dump_flows_request",
     "dump_groups_request",
     "dump_meter_request",

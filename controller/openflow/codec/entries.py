@@ -133,12 +133,21 @@ def dump_flows_request(dp: Datapath) -> Message:
     )
 
 
+def dump_all_flows_request(dp: Datapath) -> Message:
+    """Asks for all flows, whoever's they are."""
+    ofp = dp.ofproto
+    return dp.ofproto_parser.OFPFlowStatsRequest(
+        dp, 0, ofp.OFPTT_ALL, ofp.OFPP_ANY, ofp.OFPG_ANY, 0, 0
+    )
+
+
 def decode_flows(msg: Message) -> list[Installed]:
     """One part of the answer to :func:`dump_flows_request`."""
-    return [_installed(msg.datapath, stats) for stats in msg.body]
+    return [decode_entry(msg.datapath, stats) for stats in msg.body]
 
 
-def _installed(dp: Datapath, stats: Any) -> Installed:
+def decode_entry(dp: Datapath, stats: Any) -> Installed:
+    """One entry of a flow dump."""
     key = flow = None
     try:
         key = _decode_key(dp, stats)
