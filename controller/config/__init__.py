@@ -48,7 +48,7 @@ def load(text: str, source: str) -> Config:
     tree = Tree(text.removeprefix("\ufeff"), source)
     file = understand(tree)
     config = file.config()
-    Comparison(tree, file, config).run()
+    Comparison(tree, file).run()
     if tree.problems:
         raise ConfigError(tree.problems)
     return config

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import ipaddress
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Final, NamedTuple, Self, TypeVar
@@ -24,8 +23,7 @@ from pydantic import (
 from controller import model
 from controller.config.tree import Loc, Node, Tree, single
 from controller.model import Attachment, Config, Dpid, Flooding, Network, PortRef, Vni, VtepAddress
-
-DEFAULT_TUNNEL_PORT: Final = "vxlan0"
+from controller.resources.documents import DEFAULT_TUNNEL_PORT
 
 T = TypeVar("T")
 
@@ -74,25 +72,6 @@ def _switched(text: str) -> bool:
     return word in {"true", "yes", "on"}
 
 
-def _ovsdb(text: str) -> str:
-    parts = re.fullmatch(
-        r"tcp:(?:\[(?P<v6>[^\]]*)\]|(?P<host>[\w.-]+|\{address\})):([0-9]{1,5})", text
-    )
-    try:
-        if not parts or not 1 <= int(parts[3]) <= 65535:
-            raise ValueError
-        if parts["v6"] is not None:
-            ipaddress.IPv6Address(parts["v6"])
-        elif re.fullmatch("[0-9.]+", parts["host"]):
-            ipaddress.IPv4Address(parts["host"])
-    except ValueError:
-        raise ValueError(
-            f"'{text}' is no OVSDB address: tcp:HOST:PORT, where HOST is a name, an IPv4 address, "
-            "an [IPv6 address] or {address} for where the switch connects from"
-        ) from None
-    return text
-
-
 class _Peer(NamedTuple):
     written: str
     vtep: VtepAddress
@@ -104,7 +83,7 @@ _Vtep = Annotated[VtepAddress, _scalar(model.parse_vtep)]
 _Port = Annotated[PortRef, _scalar(model.parse_port)]
 _Switch = Annotated[Dpid, _scalar(model.parse_dpid)]
 _Vlan = Annotated[int, _scalar(model.parse_vlan)]
-_Ovsdb = Annotated[str, _scalar(_ovsdb)]
+_Ovsdb = Annotated[str, _scalar(model.parse_ovsdb)]
 _PeerKey = Annotated[_Peer, PlainValidator(lambda text: _Peer(text, model.parse_vtep(text)))]
 
 

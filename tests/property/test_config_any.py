@@ -24,9 +24,8 @@ from controller.model import (
     SwitchConfig,
     Vni,
     VtepAddress,
-    format_dpid,
-    format_mac,
 )
+from tests.support.universe import exported
 
 GOOD = (Path(__file__).parents[2] / "docs" / "examples" / "full.yaml").read_text()
 
@@ -163,45 +162,9 @@ def configs(draw: st.DrawFn) -> Config:
     return Config(networks, switches, SwitchConfig(tunnel_port="vxlan0", ovsdb=draw(ovsdbs)))
 
 
-def place(at: Attachment | VtepAddress) -> dict[str, object]:
-    if isinstance(at, Attachment):
-        return {"switch": format_dpid(at.dpid), "port": at.port, "vlan": at.vlan}
-    return {"vtep": at}
-
-
-def dumped(config: Config) -> str:
-    """The configuration as a file; what is not given is null."""
-    networks = [
-        {
-            "vni": item.vni,
-            "name": item.name or None,
-            "flooding": item.flooding.value,
-            "ageing": item.ageing,
-            "learning": item.learning,
-            "attachments": [place(attachment) for attachment in item.attachments],
-            "endpoints": [{"mac": format_mac(end.mac), **place(end.at)} for end in item.endpoints],
-            "vteps": list(item.vteps),
-        }
-        for item in config.networks.values()
-    ]
-    switches = [
-        {
-            "dpid": format_dpid(dpid),
-            "vtep": item.vtep,
-            "tunnel_port": item.tunnel_port,
-            "peer_ports": dict(item.peer_ports),
-            "ovsdb": item.ovsdb,
-        }
-        for dpid, item in config.switches.items()
-    ]
-    defaults = {"tunnel_port": config.defaults.tunnel_port, "ovsdb": config.defaults.ovsdb}
-    file = {"networks": networks, "switches": switches, "defaults": defaults}
-    return yaml.safe_dump(file, sort_keys=False, allow_unicode=True)
-
-
 @given(configs())
 def test_what_is_written_is_read(config: Config) -> None:
-    result = load(dumped(config), "any.yaml")
+    result = load(exported(config), "any.yaml")
     assert result == config
     assert list(result.networks) == list(config.networks)
     assert list(result.switches) == list(config.switches)
