@@ -9,18 +9,29 @@ an argument, plans and probes are the answer.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from controller import learning, pipeline, readback
 from controller.flows import Flow, Group, Program
-from controller.learning import Observation, Verdict
+from controller.history import (
+    EndpointExpired,
+    EndpointLearned,
+    EndpointMoved,
+    History,
+    News,
+    VtepDiscovered,
+    VtepExpired,
+    Why,
+)
+from controller.learning import CHANGES, Observation, Verdict
 from controller.model import (
     DEFAULT_AGEING,
     Absent,
     Attachment,
     Config,
+    ConfigChange,
     Dpid,
     Location,
     Mac,
@@ -28,6 +39,7 @@ from controller.model import (
     Remote,
     Vni,
     VtepAddress,
+    difference,
 )
 from controller.overlay import MemberKind, Overlay, Switch, SwitchFacts
 from controller.pipeline import Scope
@@ -39,6 +51,15 @@ REPAIR_EVERY: Final = 2.0
 """Seconds until the flows of a known sender that is punted again are sent again."""
 
 
+ENDPOINTS_AT_ONCE: Final = 50
+"""Endpoints that are forgotten between two pauses of a preview."""
+NETWORKS_AT_ONCE: Final = 10
+SCOPES_AT_ONCE: Final = 100
+"""How many are worked on between two pauses: a few milliseconds."""
+SPOKE: Final = CHANGES | {Verdict.KNOWN, Verdict.STATIC}
+"""The verdicts on frames whose sender's IP address is worth knowing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effects:
     """What a flush asks the shell to do."""
@@ -46,6 +67,8 @@ class Effects:
     generation: int
     plans: dict[Dpid, Plan] = field(default_factory=dict)
     probes: dict[Dpid, tuple[VtepAddress, ...]] = field(default_factory=dict)
+    news: tuple[News, ...] = ()
+    """What happened that people want to hear of, in order."""
 
 
 class Engine:
@@ -58,6 +81,8 @@ class Engine:
         """Advances with every change of facts, whether or not it changes a flow."""
         self.verdicts: Counter[Verdict] = Counter()
         """How many observations meant what, since the start."""
+        self.history = History()
+        self._news: list[News] = []
         self._warmer = Warmer(warm_interval)
         self._before: dict[Scope, tuple[Flow | Group, ...]] = {}
         self._repaired: dict[Scope, float] = {}
@@ -65,29 +90,65 @@ class Engine:
     # --- configuration -----------------------------------------------------------------
 
     def configure(self, config: Config, now: float) -> None:
-        """Take a valid configuration; only what differs is touched."""
+        """Take a whole configuration that is valid; only what differs is touched."""
+        self.change(difference(self.overlay.config, config), now)
+
+    def change(self, change: ConfigChange, now: float) -> None:
+        """Take a change of configuration that leaves it valid."""
         self.revision += 1
-        old = self.overlay.config.networks
-        changed = {
-            vni for vni in old.keys() | config.networks.keys()
-            if old.get(vni) != config.networks.get(vni)
-        }  # fmt: skip
-        for vni in changed:
-            self._touch_network(vni, endpoints=True)
-        self.overlay.configure(config)
-        for vni in changed:
-            network = config.networks.get(vni)
-            if network is not None and not network.learning:
-                self._forget_learned(vni)
-        for dpid, switch in list(self.overlay.switches.items()):
-            self._put_switch(dpid, self.overlay.resolve(dpid, switch.facts), now)
-        for vni in changed:
-            network = config.networks.get(vni)
-            if network is None:  # and no switch is in it any more
-                self.overlay.drop_network(vni)
+        overlay = self.overlay
+        old = {vni: overlay.network(vni) for vni in change.networks}
+        for vni, new in change.networks.items():
+            self._touch_network(vni, endpoints=not _same_timing(old[vni], new))
+        concerned = overlay.concerned(change)
+        overlay.configure(change)
+        for vni, new in change.networks.items():
+            if new is None:
+                self._forget_learned(vni, now, Why.NO_NETWORK)
+            elif not new.learning:
+                self._forget_learned(vni, now, Why.NOT_LEARNING)
+        for dpid in concerned:
+            self._put_switch(dpid, overlay.resolve(dpid, overlay.switches[dpid].facts), now)
+        for vni, new in change.networks.items():
+            if new is None:  # and no switch is in it any more
+                members = overlay.foreign(vni).items()
+                gone = [v for v, member in members if member.kind is not MemberKind.STATIC]
+                self._news += [VtepExpired(vni, vtep) for vtep in gone]
+                overlay.drop_network(vni)
+                self.history.drop_network(vni)
             else:
-                self._place_static(old.get(vni), network, now)
+                self._place_static(old[vni], new, now)
                 self._let_leave(vni, now)
+
+    def preview(
+        self,
+        change: ConfigChange,
+        now: float,
+        pause: Callable[[], None] = lambda: None,
+        *,
+        forget: Collection[tuple[Vni, Mac]] = (),
+        gone: Dpid | None = None,
+    ) -> dict[Dpid, tuple[Program, Program]]:
+        """What a change of configuration would do to each switch's flows and groups, as they
+        are and as they would be; those that stay are in both or in neither. ``forget``: learned
+        endpoints that are forgotten with it; ``gone``: a switch that is. Nothing changes. To be
+        called right after a flush. ``pause`` is called again and again."""
+        vnis = {vni for vni, _ in forget}
+        if gone is not None:
+            vnis |= self.overlay.networks_on(gone)
+        trial = Engine()
+        trial.overlay = self.overlay.fork(change, vnis)
+        for part in change.slices(NETWORKS_AT_ONCE):
+            trial.change(part, now)
+            pause()
+        for count, (vni, mac) in enumerate(forget):
+            trial.forget(vni, mac, now)
+            if count % ENDPOINTS_AT_ONCE == ENDPOINTS_AT_ONCE - 1:
+                pause()
+        if gone in trial.overlay.switches:
+            trial.forget_switch(gone, now)
+        rendered, _ = trial._render(pause)
+        return {dpid: programs for dpid, programs in rendered.items() if compare(*programs)}
 
     def _place_static(self, old: Network | None, new: Network, now: float) -> None:
         """Static members and endpoints as configuration has them now."""
@@ -99,15 +160,15 @@ class Engine:
         self._touch_network(vni)
         for vtep, member in list(self.overlay.foreign(vni).items()):
             if member.kind is MemberKind.STATIC and vtep not in wanted:
-                self.overlay.leave(vni, vtep)
+                self._leave(vni, vtep)
         for vtep in wanted:
             self.overlay.join(vni, vtep, MemberKind.STATIC, None)
         for mac in [e.mac for e in old.endpoints if e.mac not in macs] if old else ():
-            self._place(vni, mac, None, now)
+            self._place(vni, mac, None, now, now)
         for endpoint in new.endpoints:
             location: Location = self.overlay.resolve_static(vni, endpoint)
             if location != self.overlay.location(vni, endpoint.mac):
-                self._place(vni, endpoint.mac, location, now)
+                self._place(vni, endpoint.mac, location, now, now)
 
     def _let_leave(self, vni: Vni, now: float) -> None:
         """Members without endpoints leave some time, also where nothing aged until now."""
@@ -118,10 +179,18 @@ class Engine:
             if member.kind is MemberKind.DISCOVERED and not member.endpoints:
                 self.overlay.leaving.setdefault((vni, vtep), leave_at)
 
-    def _forget_learned(self, vni: Vni) -> None:
+    def _leave(self, vni: Vni, vtep: VtepAddress) -> bool:
+        """End a VTEP's membership, unless endpoints are behind it; whether it left."""
+        self.overlay.leave(vni, vtep)
+        if vtep in self.overlay.foreign(vni):
+            return False
+        self.history.left(vni, vtep)
+        return True
+
+    def _forget_learned(self, vni: Vni, now: float, why: Why) -> None:
         for mac, location in list(self.overlay.endpoints.get(vni, {}).items()):
             if not location.static:
-                self._place(vni, mac, None, leave_at=0.0)
+                self._place(vni, mac, None, now, 0.0, why=why)
 
     # --- switches ----------------------------------------------------------------------
 
@@ -148,7 +217,7 @@ class Engine:
             if new.bindings.get(end) != vni or port is None or not port.up:
                 for mac, location in list(overlay.endpoints_at(dpid, vni)):
                     if (location.port, location.vlan) == end and not location.static:
-                        self._place(vni, mac, None, now)
+                        self._place(vni, mac, None, now, now, why=Why.PORT_GONE)
         was, will = set(old.bindings.values()), set(new.bindings.values())
         for vni in was:
             self._stop_hearing(dpid, vni, None if vni not in will else new, now)
@@ -178,7 +247,8 @@ class Engine:
         overlay.put_switch(dpid, new)
         for network, endpoint in statics:
             found = overlay.resolve_static(network.vni, endpoint)
-            overlay.place(network.vni, endpoint.mac, found, now)
+            if found != overlay.location(network.vni, endpoint.mac):
+                self._place(network.vni, endpoint.mac, found, now, now)
 
     def _stop_hearing(self, dpid: Dpid, vni: Vni, new: Switch | None, now: float) -> None:
         """What a switch heard from foreign VTEPs is void where it cannot hear them any more:
@@ -190,7 +260,8 @@ class Engine:
                 if new is not None and from_vtep(new.view, at.vtep):
                     continue
                 left = at.heard_by - {dpid}
-                self._place(vni, mac, Remote(at.vtep, left) if left else None, now)
+                there = Remote(at.vtep, left) if left else None
+                self._place(vni, mac, there, now, now, why=Why.NOT_HEARD)
 
     # --- learning ----------------------------------------------------------------------
 
@@ -199,10 +270,31 @@ class Engine:
         decision = learning.decide(self.overlay, seen)
         self.verdicts[decision.verdict] += 1
         if decision.location is not None:
-            self._place(seen.vni, seen.mac, decision.location, self._leave_at(seen.vni, now))
+            leave_at = self._leave_at(seen.vni, now)
+            self._place(seen.vni, seen.mac, decision.location, now, leave_at)
         elif decision.verdict is Verdict.KNOWN:
             self._repair(Scope(seen.dpid, seen.vni, seen.mac), now)
+        if decision.verdict in SPOKE:
+            self.history.spoke(seen.vni, seen.mac, seen.ip)
+        if seen.vtep is not None and seen.vtep in self.overlay.foreign(seen.vni):
+            self.history.heard(seen.vni, seen.vtep, now)
         return decision.verdict
+
+    def forget(self, vni: Vni, mac: Mac, now: float) -> bool:
+        """Forget a learned endpoint at somebody's wish; whether there was one."""
+        known = self.overlay.location(vni, mac)
+        if known is None or known.static:
+            return False
+        self._place(vni, mac, None, now, self._leave_at(vni, now), why=Why.FORGOTTEN)
+        return True
+
+    def forget_switch(self, dpid: Dpid, now: float) -> None:
+        """Forget a switch that is not connected, and all that was behind it."""
+        self._put_switch(dpid, self.overlay.resolve(dpid, SwitchFacts()), now)
+        self._touch(Scope(dpid))
+        self.overlay.drop_switch(dpid)
+        self._warmer.forget(dpid)
+        self.revision += 1
 
     def _repair(self, scope: Scope, now: float) -> None:
         """A known sender was punted: its switch lacks its flows. They are on their way, or
@@ -216,7 +308,7 @@ class Engine:
         told, location = learning.expire(self.overlay, dpid, vni, mac, at)
         if told:
             # Nothing was heard for the whole ageing time: the VTEP may leave at once.
-            self._place(vni, mac, location, now)
+            self._place(vni, mac, location, now, now, why=Why.AGED)
         return told
 
     def recover(self, dpid: Dpid, installed: Program, now: float) -> None:
@@ -236,16 +328,16 @@ class Engine:
             if self._may_recover(seen.vni, seen.mac):
                 decision = learning.decide(self.overlay, seen)
                 if decision.location is not None:
-                    self._place(seen.vni, seen.mac, decision.location, None)
+                    self._place(seen.vni, seen.mac, decision.location, now, None, why=Why.READ_BACK)
         self._believe(dpid, now)
         for vni, mac, vtep in found.ways:
             if self.overlay.is_own(vtep):
                 continue
             network, known = self.overlay.network(vni), self.overlay.location(vni, mac)
             if isinstance(known, Absent):
-                self._place(vni, mac, Absent(via=vtep), None)
+                self._place(vni, mac, Absent(via=vtep), now, None)
             elif network is not None and network.learning and known is None:
-                self._place(vni, mac, Remote(vtep), None)
+                self._place(vni, mac, Remote(vtep), now, None, why=Why.READ_BACK)
             else:
                 continue
             self.overlay.unconfirmed[vni, mac] = self._doubt_at(vni, now)
@@ -259,11 +351,12 @@ class Engine:
         for vni, mac in list(self.overlay.unconfirmed):
             known = self.overlay.location(vni, mac)
             if known is not None and self.overlay.locate(known) == vtep:
-                self._place(vni, mac, Absent() if known.static else None, now)
+                there = Absent() if known.static else None
+                self._place(vni, mac, there, now, now, why=Why.UNCONFIRMED)
         for vni, member in list(self.overlay.leaving):
             if member == vtep:
                 self._touch_network(vni)
-                self.overlay.leave(vni, vtep)
+                self._leave(vni, vtep)
 
     def _may_recover(self, vni: Vni, mac: Mac) -> bool:
         """Whether a switch's source entry may still say where an endpoint is."""
@@ -276,11 +369,13 @@ class Engine:
         for (vni, mac), due in list(self.overlay.unconfirmed.items()):
             if due <= now:
                 static = isinstance(self.overlay.location(vni, mac), Absent)
-                self._place(vni, mac, Absent() if static else None, now)
+                there = Absent() if static else None
+                self._place(vni, mac, there, now, now, why=Why.UNCONFIRMED)
         for (vni, vtep), due in list(self.overlay.leaving.items()):
             if due <= now:
                 self._touch_network(vni)
-                self.overlay.leave(vni, vtep)
+                if self._leave(vni, vtep):
+                    self._news.append(VtepExpired(vni, vtep))
                 self.revision += 1
 
     def _leave_at(self, vni: Vni, now: float) -> float | None:
@@ -292,35 +387,75 @@ class Engine:
         network = self.overlay.network(vni)
         return now + ((network.ageing if network is not None else 0) or DEFAULT_AGEING)
 
-    def _place(self, vni: Vni, mac: Mac, location: Location | None, leave_at: float | None) -> None:
-        if isinstance(location, Remote) and location.vtep not in self.overlay.members(vni):
+    def _place(
+        self,
+        vni: Vni,
+        mac: Mac,
+        location: Location | None,
+        now: float,
+        leave_at: float | None,
+        *,
+        why: Why = Why.HEARD,
+    ) -> None:
+        new_vtep = (
+            location.vtep
+            if isinstance(location, Remote) and location.vtep not in self.overlay.members(vni)
+            else None
+        )
+        if new_vtep is not None:
             self._touch_network(vni)
         self._touch_endpoint(vni, mac)
+        old = self.overlay.location(vni, mac)
         self.overlay.place(vni, mac, location, leave_at)
+        moved = self.history.placed(vni, mac, old, location, now)
         self.revision += 1
+        if why is Why.READ_BACK:
+            return
+        if new_vtep is not None:
+            self._news.append(VtepDiscovered(vni, new_vtep))
+        if location is None or location.static:
+            if old is not None and not old.static:
+                why = why if location is None else Why.STATIC
+                self._news.append(EndpointExpired(vni, mac, old, why))
+        elif old is None or old.static:
+            self._news.append(EndpointLearned(vni, mac, location))
+        elif moved:
+            self._news.append(EndpointMoved(vni, mac, old, location))
 
     # --- plans -------------------------------------------------------------------------
 
     def flush(self, now: float) -> Effects:
         """What the changes since the last flush mean for each switch."""
-        before, self._before = self._before, {}
-        old: dict[Dpid, list[Flow | Group]] = {}
-        new: dict[Dpid, list[Flow | Group]] = {}
-        reshaped = set()
-        for scope, entries in before.items():
-            old.setdefault(scope.dpid, []).extend(entries)
-            new.setdefault(scope.dpid, []).extend(pipeline.render(self.overlay, scope))
-            if scope.mac is None:
-                reshaped.add(scope.dpid)
+        rendered, reshaped = self._render()
         plans = {}
-        for dpid, entries_now in new.items():
-            plan = compare(pipeline.collect(old[dpid]), pipeline.collect(entries_now))
+        for dpid, programs in rendered.items():
+            plan = compare(*programs)
             if plan:
                 ended = filter(None, map(pipeline.quiet, plan.flows_deleted))
                 plans[dpid] = replace(plan, quiet_ended=tuple(ended))
         if plans:
             self.generation += 1
-        return Effects(self.generation, plans, self.warm(reshaped, now))
+        news, self._news = tuple(self._news), []
+        return Effects(self.generation, plans, self.warm(reshaped, now), news)
+
+    def _render(
+        self, pause: Callable[[], None] = lambda: None
+    ) -> tuple[dict[Dpid, tuple[Program, Program]], set[Dpid]]:
+        """What was touched, before and now, by switch; and the switches of which more than
+        endpoints was touched."""
+        before, self._before = self._before, {}
+        old: dict[Dpid, list[Flow | Group]] = {}
+        new: dict[Dpid, list[Flow | Group]] = {}
+        reshaped = set()
+        for number, (scope, entries) in enumerate(before.items(), 1):
+            if number % SCOPES_AT_ONCE == 0:
+                pause()
+            old.setdefault(scope.dpid, []).extend(entries)
+            new.setdefault(scope.dpid, []).extend(pipeline.render(self.overlay, scope))
+            if scope.mac is None and scope.dpid in self.overlay.switches:
+                reshaped.add(scope.dpid)
+        rendered = {d: (pipeline.collect(old[d]), pipeline.collect(new[d])) for d in new}
+        return rendered, reshaped
 
     def audit(self, dpid: Dpid, installed: Program) -> Plan:
         """What a switch lacks or has too much of. To be called right after a flush."""
@@ -356,3 +491,10 @@ class Engine:
 
     def _touch_endpoint(self, vni: Vni, mac: Mac) -> None:
         self._touch(Scope(dpid, vni, mac) for dpid in self.overlay.present(vni))
+
+
+def _same_timing(old: Network | None, new: Network | None) -> bool:
+    """Whether all that endpoints' flows depend on is the same: they need no other look."""
+    if old is None or new is None:
+        return False
+    return (old.learning, old.ageing) == (new.learning, new.ageing)

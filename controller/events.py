@@ -47,11 +47,12 @@ DESCRIPTIONS: Final[Mapping[EventType, str]] = {
     EventType.ENDPOINT_EXPIRED: "A learned endpoint was forgotten: vni, mac, location, reason.",
     EventType.VTEP_DISCOVERED: "A foreign VTEP joined a network's flood list: vni, vtep.",
     EventType.VTEP_EXPIRED: "A discovered VTEP left a network's flood list: vni, vtep.",
-    EventType.SWITCH_UP: "A switch connected: switch.",
+    EventType.SWITCH_UP: "A switch connected: switch, address.",
     EventType.SWITCH_DOWN: "A switch's connection ended; it goes on forwarding: switch.",
     EventType.CONFIGURATION_CHANGED: "Configuration was written: revision, generation, keys, by.",
-    EventType.FLOW_REFUSED: "A switch refused a flow, group or meter: switch, flow, error.",
-    EventType.LIMIT_HIT: "Something was left undone for want of room: what.",
+    EventType.FLOW_REFUSED: "A switch refused a flow, group or meter: switch, error "
+    "(in words, with what it was about).",
+    EventType.LIMIT_HIT: "A limit was reached: switch, what.",
     EventType.GAP: "Events were missed: how many (null: unknown), and the id after which this "
     "stream resumes: missed, resume. Not kept itself, and never filtered out.",
 }

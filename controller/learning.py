@@ -19,6 +19,8 @@ class Observation:
     port: int
     vtep: VtepAddress | None
     """The outer source address; None for a frame from a local port."""
+    ip: bytes | None = None
+    """The sender's IPv4 or IPv6 address, where the frame tells one: 4 or 16 bytes."""
 
 
 class Verdict(enum.Enum):

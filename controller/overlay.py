@@ -8,13 +8,14 @@ observation means (:mod:`controller.learning`) or what a switch should hold
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from controller.model import (
     Absent,
     Attachment,
     Config,
+    ConfigChange,
     Dpid,
     FlowTunnel,
     Local,
@@ -51,6 +52,8 @@ class SwitchFacts:
     """Its own address as the tunnel metadata of its packet-ins shows it."""
     connection: VtepAddress | None = None
     """Where its OpenFlow connection comes from."""
+    bindings: tuple[tuple[Vni, Attachment], ...] = ()
+    """Attachments that OVSDB asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ class Overlay:
     """All facts. Changed only by the engine; read by everybody."""
 
     def __init__(self) -> None:
-        self.config = Config()
+        self.config = Config({}, {})
+        """Not to be changed but by :meth:`configure`."""
         self.switches: dict[Dpid, Switch] = {}
         self.endpoints: dict[Vni, dict[Mac, Location]] = {}
         self.leaving: dict[tuple[Vni, VtepAddress], float] = {}
@@ -98,7 +102,37 @@ class Overlay:
         """Endpoints read back from forwarding flows alone, and until when they are believed."""
         self._members: dict[Vni, dict[VtepAddress, Member]] = {}
         self._presence: dict[Vni, dict[Dpid, tuple[PortVlan, ...]]] = {}
-        self._attachments: dict[Dpid, list[tuple[Vni, Attachment]]] = {}
+        self._attachments: dict[Dpid, dict[Vni, tuple[Attachment, ...]]] = {}
+
+    def fork(self, change: ConfigChange, also: Iterable[Vni] = ()) -> Overlay:
+        """A copy in which a change of configuration, and what follows from it, can be tried on,
+        and anything in the networks ``also``. Shares all that cannot be altered by these."""
+        vnis = {*change.networks, *also}
+        for dpid in self.concerned(change):
+            vnis |= self.networks_on(dpid)
+            # A tunnel port that becomes another lets in networks where the switch was not yet.
+            vnis.update(self._attachments.get(dpid, ()))
+            vnis.update(vni for vni, _ in self.switches[dpid].facts.bindings)
+        copy = Overlay()
+        copy.config = Config(
+            dict(self.config.networks), dict(self.config.switches), self.config.defaults
+        )
+        copy.switches = dict(self.switches)
+        copy.endpoints = dict(self.endpoints)
+        copy.leaving = dict(self.leaving)
+        copy.unconfirmed = dict(self.unconfirmed)
+        copy._members = dict(self._members)
+        copy._presence = dict(self._presence)
+        copy._attachments = dict(self._attachments)
+        for vni in vnis:
+            if vni in self.endpoints:
+                copy.endpoints[vni] = dict(self.endpoints[vni])
+            if vni in self._members:
+                members = self._members[vni].items()
+                copy._members[vni] = {vtep: replace(member) for vtep, member in members}
+            if vni in self._presence:
+                copy._presence[vni] = dict(self._presence[vni])
+        return copy
 
     # --- questions ---------------------------------------------------------------------
 
@@ -112,6 +146,10 @@ class Overlay:
     def networks_on(self, dpid: Dpid) -> set[Vni]:
         switch = self.switches.get(dpid)
         return set(switch.bindings.values()) if switch else set()
+
+    def asking(self, vni: Vni) -> list[Dpid]:
+        """The switches whose OVSDB asks for attachments to a network."""
+        return [d for d, s in self.switches.items() if any(v == vni for v, _ in s.facts.bindings)]
 
     def managed(self, vni: Vni) -> dict[VtepAddress, Dpid]:
         """The VTEPs of our own switches that take part in a network."""
@@ -169,14 +207,48 @@ class Overlay:
 
     # --- changes -----------------------------------------------------------------------
 
-    def configure(self, config: Config) -> None:
-        """Take a configuration; switches are to be resolved again afterwards."""
-        self.config = config
-        self._attachments = {}
-        for network in config.networks.values():
-            for attachment in network.attachments:
-                bound = self._attachments.setdefault(attachment.dpid, [])
-                bound.append((network.vni, attachment))
+    def concerned(self, change: ConfigChange) -> list[Dpid]:
+        """The switches that are to be resolved again after a change of configuration."""
+        if change.defaults is not None:
+            return list(self.switches)
+        found = set(change.switches)
+        for vni, new in change.networks.items():
+            for network in (self.network(vni), new):
+                if network is not None:
+                    found.update(a.dpid for a in network.attachments)
+        for dpid, switch in self.switches.items():
+            if switch.facts.bindings:
+                found.update(dpid for vni, _ in switch.facts.bindings if vni in change.networks)
+        return sorted(found & self.switches.keys())
+
+    def configure(self, change: ConfigChange) -> None:
+        """Take a change; the switches concerned are to be resolved again afterwards."""
+        networks, switches = dict(self.config.networks), dict(self.config.switches)
+        for vni, new in change.networks.items():
+            old = networks.pop(vni, None)
+            for dpid in {a.dpid for a in old.attachments} if old is not None else ():
+                bound = {v: ends for v, ends in self._attachments.pop(dpid).items() if v != vni}
+                if bound:
+                    self._attachments[dpid] = bound
+            if new is None:
+                continue
+            networks[vni] = new
+            ends: dict[Dpid, list[Attachment]] = {}
+            for attachment in new.attachments:
+                ends.setdefault(attachment.dpid, []).append(attachment)
+            for dpid, attachments in ends.items():
+                bound = dict(self._attachments.get(dpid, {}))
+                bound[vni] = tuple(attachments)
+                self._attachments[dpid] = bound
+        for dpid, own in change.switches.items():
+            switches.pop(dpid, None)
+            if own is not None:
+                switches[dpid] = own
+        self.config = Config(networks, switches, change.defaults or self.config.defaults)
+
+    def drop_switch(self, dpid: Dpid) -> None:
+        """Forget a switch that has no attachments any more."""
+        del self.switches[dpid]
 
     def put_switch(self, dpid: Dpid, switch: Switch) -> None:
         before = self.networks_on(dpid)
@@ -264,17 +336,28 @@ class Overlay:
         taken = set(tunnel_ports(tunnels))
         bindings: dict[PortVlan, Vni] = {}
         conflicts = []
-        for vni, attachment in self._attachments.get(dpid, ()):
+        bound = self._attachments.get(dpid, {})
+        wanted = [(vni, a, "") for vni in sorted(bound) for a in bound[vni]]
+        wanted += [(vni, a, ", as OVSDB asks") for vni, a in facts.bindings]
+        for vni, attachment, how in wanted:
             number = _number(attachment.port, facts, names)
-            if number is None:
+            if number is None or (how and attachment in bound.get(vni, ())):
+                continue
+            if vni not in self.config.networks:
+                conflicts.append(
+                    f"port {attachment.port} (number {number}) is to be attached to network {vni}"
+                    f"{how}, which is not configured"
+                )
                 continue
             end = (number, attachment.vlan)
+            if how and bindings.get(end) == vni:
+                continue  # configuration has it under the port's other name
             twice = any(pv[0] == number and v == vni for pv, v in bindings.items())
             if end in bindings or twice or number in taken:
                 what = "a tunnel port" if number in taken else "already attached"
                 conflicts.append(
                     f"port {attachment.port} (number {number}) is {what}: "
-                    f"not attached to network {vni}"
+                    f"not attached to network {vni}{how}"
                 )
                 continue
             bindings[end] = vni

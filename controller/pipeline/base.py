@@ -87,10 +87,10 @@ def render(view: SwitchView) -> Iterator[Flow]:
 def quiet(flow: Flow) -> Match | None:
     """The guard entries of the sender that a source entry is about; None for other flows.
 
-    When that entry goes because its sender was heard elsewhere, these must go as well: it may
-    be back within the guard's time.
+    When that entry goes because its sender was heard elsewhere, forgotten or is no longer
+    static, these must go as well: it may speak within the guard's time.
     """
-    if (flow.table, flow.priority) != (Table.SOURCE, Priority.KNOWN):
+    if flow.table != Table.SOURCE or flow.priority not in (Priority.KNOWN, Priority.STATIC):
         return None
     return tuple(f for f in flow.match if f.name in ("metadata", "eth_src"))
 

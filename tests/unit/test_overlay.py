@@ -18,6 +18,7 @@ from controller.model import (
     Tunnels,
     Vni,
     VtepAddress,
+    difference,
 )
 from controller.overlay import Overlay, SwitchFacts
 from tests.support.fabric import address
@@ -35,7 +36,7 @@ FACTS = SwitchFacts(
 def resolve(facts: SwitchFacts, switch: SwitchConfig, *networks: Network) -> Overlay:
     overlay = Overlay()
     config = Config({n.vni: n for n in networks}, {ONE: switch}, SwitchConfig(tunnel_port="vxlan0"))
-    overlay.configure(config)
+    overlay.configure(difference(Config(), config))
     overlay.put_switch(ONE, overlay.resolve(ONE, facts))
     return overlay
 
