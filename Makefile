@@ -3,13 +3,13 @@
 # make unit     only the tests that need no Open vSwitch
 # make e2e      only the tests on real switches (root); ARGS="-k move -x" goes to pytest
 # make check    format, lint, types and the direction of imports
-# make docs     regenerate docs/pipeline.md (root)
+# make docs     regenerate the generated parts of docs/ (root)
 # make bench    what the core costs, in CPU time
 # make clean    remove .venv and all caches
 
 PYTHON_IN_VENV := .venv/bin/python
 PYTEST := $(PYTHON_IN_VENV) -m pytest
-FAST := tests/unit tests/property tests/golden
+FAST := tests/unit tests/property tests/golden tests/contract
 REAL := tests/ovs tests/e2e
 ARGS ?=
 
@@ -48,9 +48,13 @@ docs: setup
 	scripts/sandbox $(PYTHON_IN_VENV) -m tests.support.dump docs/.dump
 	$(PYTHON_IN_VENV) -m controller.pipeline < docs/.dump > docs/pipeline.md
 	rm docs/.dump
+	$(PYTHON_IN_VENV) -m controller.rest.metrics > docs/metrics.md
+	$(PYTHON_IN_VENV) -m controller.cli.reference docs/cli.md
+	WEFT_WRITE_DOCS=1 scripts/sandbox $(PYTEST) tests/e2e/test_readme.py tests/e2e/test_docs.py
 
 bench: setup-python
 	$(PYTHON_IN_VENV) -m bench.core
+	$(PYTHON_IN_VENV) -W ignore -m bench.rest
 
 clean:
 	rm -rf .venv build *.egg-info .hypothesis .mypy_cache .pytest_cache .pytest_tmp .ruff_cache .import_linter_cache

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from controller.engine import Engine
 from controller.model import (
@@ -20,16 +21,28 @@ from controller.model import (
 )
 from controller.overlay import Overlay
 
+NETWORKS_AT_ONCE: Final = 50
+"""Networks between two pauses."""
 
-def snapshot(engine: Engine) -> dict[str, Any]:
-    """Networks, endpoints, VTEPs and switches; JSON-compatible, in a stable order."""
+
+def snapshot(engine: Engine, pause: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Networks, endpoints, VTEPs and switches; JSON-compatible, in a stable order. ``pause`` is
+    called again and again where there are many networks; each is shown as it is at its turn."""
     overlay = engine.overlay
     return {
         "generation": engine.generation,
         "observations": {v.name.lower(): n for v, n in sorted(engine.verdicts.items(), key=str)},
-        "networks": [_network(overlay, vni) for vni in sorted(overlay.config.networks)],
+        "networks": list(_networks(overlay, pause)),
         "switches": {format_dpid(d): _switch(overlay, d) for d in sorted(overlay.switches)},
     }
+
+
+def _networks(overlay: Overlay, pause: Callable[[], None]) -> Iterator[dict[str, Any]]:
+    for number, vni in enumerate(sorted(overlay.config.networks), 1):
+        if vni in overlay.config.networks:
+            yield _network(overlay, vni)
+        if number % NETWORKS_AT_ONCE == 0:
+            pause()
 
 
 def _network(overlay: Overlay, vni: Vni) -> dict[str, Any]:

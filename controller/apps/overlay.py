@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any, Final, TypeVar, cast
 
 from eventlet import tpool
-from os_ken import cfg
 from os_ken.base import app_manager
 from os_ken.controller import ofp_event
 from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3, ofproto_v1_4
 
-from controller import packets
+from controller import announce, packets
+from controller.apps import garbage, inventories, settings
+from controller.apps.boot import open_store, replacement, restore
+from controller.apps.desk import Desk
+from controller.apps.inventories import Inventories
+from controller.apps.listening import claim_openflow_port
+from controller.apps.pace import Pace
+from controller.apps.signals import Signal
+from controller.apps.status_file import StatusFile
 from controller.config import ConfigError, load_file
-from controller.engine import Engine
+from controller.engine import Effects, Engine
+from controller.events import EventLog, EventType
 from controller.flows import OFPM_CONTROLLER, Meter, is_ours
+from controller.history import (
+    EndpointExpired,
+    EndpointLearned,
+    EndpointMoved,
+    News,
+    VtepDiscovered,
+    VtepExpired,
+)
 from controller.learning import CHANGES, Observation
 from controller.model import (
     MAX_VNI,
+    Attachment,
     Dpid,
     Vni,
     VtepAddress,
@@ -35,40 +52,32 @@ from controller.model import (
     parse_vtep,
 )
 from controller.openflow import codec
+from controller.openflow.guests import is_guest
 from controller.openflow.session import Session
 from controller.overlay import SwitchFacts
-from controller.ovsdb.inventory import Inventory
-from controller.ovsdb.watcher import Watcher
 from controller.pipeline import endpoints
 from controller.pipeline.tables import FROM_TUNNEL, NETWORK
 from controller.pipeline.tunnels import heard_from
-from controller.status import snapshot
+from controller.registry import Change, Contradictory
+from controller.rest.backend import Outcome
+from controller.rest.measures import Counts
+from controller.store import StoreError
 
 log = logging.getLogger("weft")
 
-OPTIONS: Final = [
-    cfg.StrOpt("config", help="YAML file of networks, attachments and switches"),
-    cfg.StrOpt("status_file", help="where to keep a JSON snapshot of what is known"),
-    cfg.IntOpt(
-        "packet_in_rate",
-        default=1000,
-        min=1,
-        help="packet-ins a second that a switch may send (an OpenFlow controller meter)",
-    ),
-    cfg.FloatOpt(
-        "warm_interval",
-        default=60.0,
-        min=1.0,
-        help="seconds between two probes that keep a VTEP's underlay neighbour resolved",
-    ),
-]
 TICK: Final = 0.25
 """Seconds between two looks at the clock."""
 RETRY: Final = 2.0
 MAX_RETRY: Final = 300.0
 """Seconds until a switch that refused something is audited again: at first, and at the most."""
-OVSDB_PATIENCE: Final = 5.0
-"""Seconds that a switch's audit waits for the first answer of its OVSDB server."""
+TURN: Final = 0.005
+"""Seconds that may be spent on events between two pauses."""
+SLICE: Final = 10
+"""Networks that are changed in one go."""
+MAX_UNCONFIRMED: Final = 1000
+"""Writes whose confirmation is timed, at the most."""
+EVENT_KEYS: Final = 100
+"""Keys that an event of changed configuration lists, at the most."""
 
 
 Handler = TypeVar("Handler", bound=Callable[..., None])
@@ -87,36 +96,52 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.name = "weft"
-        self.CONF.register_opts(OPTIONS, group="weft")
+        self.CONF.register_opts(settings.OVERLAY, group="weft")
         self.options = self.CONF.weft
+        settings.check(self.CONF.config_file)
+        claim_openflow_port(self.CONF)
         # A silent switch is noticed after some 15 seconds, unless told otherwise.
         self.CONF.set_default("maximum_unreplied_echo_requests", 2)
         self.CONF.set_default("echo_request_interval", 5.0)
         self.engine = Engine(self.options.warm_interval)
+        if not (self.options.config or self.options.store or has_api()):
+            sys.exit("weft: no configuration: set 'config = FILE.yaml' in group [weft] of the "
+                     "file that --config-file names, or 'store = FILE', or name "
+                     "controller.apps.rest as well")  # fmt: skip
+        if not (self.options.config or self.options.store):
+            log.warning("no option 'store': what is configured is gone when this process ends")
+        self.store = open_store(self.options.store)
+        self.registry = restore(self.store, self.options.config)
+        self.started = time.time()
+        self.event_log = EventLog(self.store.claim("controller"))
         self.sessions: dict[Dpid, Session] = {}
-        self.watchers: dict[Dpid, tuple[str, Watcher]] = {}
-        self.awaiting_ovsdb: dict[Dpid, float] = {}
-        self.inventories: dict[Dpid, Inventory] = {}
-        self.packet_ins: dict[Dpid, int] = {}
+        self.inventories = Inventories(self._inventory)
+        self.packet_ins: Counter[Dpid] = Counter()
+        self.counts = Counts()
+        self._pace = Pace(self.options.packet_in_rate)
+        self.desk = Desk(self.registry, self.store, self._apply)
+        self.desk.on_commit = self.counts.store_commit.observe
+        self.unconfirmed: list[tuple[float, dict[Dpid, int]]] = []
+        """Writes that switches have not confirmed yet: since when, and which generations."""
+        self.applied = Signal()
+        """Fires whenever a switch has confirmed something, or is gone."""
         self.retries: dict[Dpid, float] = {}
         """When a switch that refused something is to be audited again."""
         self.pauses: dict[Dpid, float] = {}
         """How long was waited for that the last time."""
+        self.on_reload: list[Callable[[], None]] = []
+        """What else SIGHUP makes read again."""
         self.config_problem = ""
-        self._status = ""
-        """What the status file was last written for."""
+        self._resumed = 0.0
+        """When work on events went on after a pause, the last time."""
+        self._status_file = StatusFile(self)
         self._reloading = hub.Semaphore(1)
-        if not self.options.config:
-            sys.exit("weft: no configuration: set 'config = FILE.yaml' in group [weft] of the "
-                     "file that --config-file names")  # fmt: skip
-        try:
-            self.engine.configure(load_file(self.options.config), time.monotonic())
-        except ConfigError as problem:
-            sys.exit(f"weft: not started, the configuration is wrong:\n{problem}")
+        self.engine.configure(self.registry.config(), time.monotonic())
         signal.signal(signal.SIGHUP, lambda _number, _frame: hub.spawn(self.reload))
 
     def start(self) -> Any:
         """Called by os-ken when all applications are there."""
+        garbage.keep_short()
         hub.spawn(self._clock)
         return super().start()
 
@@ -124,47 +149,84 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
 
     def _clock(self) -> None:
         while True:
+            due = time.monotonic() + TICK
             hub.sleep(TICK)
+            now = time.monotonic()
+            self.counts.hub_lag.observe(max(0.0, now - due))
             try:
-                self._tick(time.monotonic())
+                self._tick(now)
             except Exception:
                 log.exception("a tick failed")
 
     def _tick(self, now: float) -> None:
         self.engine.tick(now)
-        for dpid, until in list(self.awaiting_ovsdb.items()):
-            if until <= now:
-                log.warning("switch %s: no answer from its OVSDB server", format_dpid(dpid))
-                self._dump(dpid)
+        for dpid in self.inventories.overdue(now):
+            log.warning("switch %s: no answer from its OVSDB server", format_dpid(dpid))
+            self._dump(dpid)
         for dpid, due in list(self.retries.items()):
             if due <= now:
                 del self.retries[dpid]
                 self._dump(dpid)
-        self._flush(now)
+        for dpid in self._pace.exceeded(self.packet_ins, now):
+            what = f"{self.options.packet_in_rate} packet-ins a second: the switch drops the rest"
+            self.tell(EventType.LIMIT_HIT, {"switch": format_dpid(dpid), "what": what})
+        self.flush(now)
         self._probe(self.engine.probes_due(now))
-        self._write_status()
+        self._status_file.write()
 
     def reload(self) -> None:
-        """Read the configuration file again. One that is wrong changes nothing."""
+        """Apply the configuration file. One that is wrong changes nothing."""
+        for reload in self.on_reload:
+            reload()
+        if not self.options.config:
+            return
         with self._reloading:
-            self._reload()
+            self._reload(self.options.config)
 
-    def _reload(self) -> None:
+    def _reload(self, file: str) -> None:
         try:
             # In a thread of its own: a large file takes seconds, and keepalives must go on.
-            config = tpool.execute(load_file, self.options.config)
-        except ConfigError as problem:
+            config = tpool.execute(load_file, file)
+            size = len(self.registry.revisions) + len(config.networks)
+            outcome = self.desk.write(lambda registry: replacement(registry, config), size)
+        except (ConfigError, Contradictory, StoreError) as problem:
             self.config_problem = str(problem)
             log.error("configuration not reloaded, nothing is changed:\n%s", problem)
             return
         self.config_problem = ""
-        now = time.monotonic()
-        self.engine.configure(config, now)
-        self._flush(now)
-        for dpid in list(self.sessions):
-            self._watch(dpid)
-            self._refresh(dpid)
+        self.configuration_changed(outcome, "SIGHUP")
         log.info("configuration reloaded: %d networks", len(config.networks))
+
+    def configuration_changed(self, outcome: Outcome, by: str) -> None:
+        """Tell of a write that was carried out."""
+        if outcome.change:
+            writes = outcome.change.writes
+            fields = {"revision": outcome.revision, "generation": outcome.generation,
+                      "keys": sorted(map(str, islice(writes, EVENT_KEYS))),
+                      "changes": len(writes), "by": by}  # fmt: skip
+            self.tell(EventType.CONFIGURATION_CHANGED, fields)
+
+    def tell(self, event: EventType, fields: Mapping[str, Any]) -> None:
+        """Note that something has happened."""
+        self.event_log.append(time.time(), event, fields)
+
+    def _apply(self, change: Change) -> tuple[int, dict[Dpid, int]]:
+        """Apply a committed change, in slices: others work in between."""
+        begun = time.monotonic()
+        concerned: dict[Dpid, int] = {}
+        for part in change.config.slices(SLICE):
+            now = time.monotonic()
+            self.engine.change(part, now)
+            effects = self.flush(now)
+            concerned |= dict.fromkeys(effects.plans, effects.generation)
+            hub.sleep(0)
+        if change.config.switches or change.config.defaults is not None:
+            for dpid in list(self.sessions):
+                self._watch(dpid)
+                self._refresh(dpid)
+        if concerned:
+            self.unconfirmed = [*self.unconfirmed[-MAX_UNCONFIRMED:], (begun, concerned)]
+        return self.engine.generation, concerned
 
     # --- switches come and go ---------------------------------------------------------------
 
@@ -179,7 +241,9 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             if session is not None and session.datapath is dp:
                 del self.sessions[dpid]
                 session.ended()
-                self._unwatch(dpid)
+                self.inventories.unwatch(dpid)
+                self.applied.fire()
+                self.tell(EventType.SWITCH_DOWN, {"switch": format_dpid(dpid)})
                 log.warning("switch %s is gone; what it forwards stays", format_dpid(dpid))
             return
         if session is not None:
@@ -190,46 +254,44 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
     def _connected(self, dpid: Dpid, dp: Any) -> None:
         log.info("switch %s connected from %s, OpenFlow 1.%d",
                  format_dpid(dpid), dp.address[0], dp.ofproto.OFP_VERSION - 1)  # fmt: skip
-        self.sessions[dpid] = Session(dp)
-        self.packet_ins.setdefault(dpid, 0)
+        self.sessions[dpid] = Session(dp, self._confirmed)
+        self.packet_ins[dpid] += 0
+        up = {"switch": format_dpid(dpid), "address": dp.address[0]}
+        self.tell(EventType.SWITCH_UP, up)
         self._watch(dpid)
-        if dpid not in self.awaiting_ovsdb:
+        if not self.inventories.awaits(dpid):
             self._dump(dpid)
 
+    def _confirmed(self) -> None:
+        """A switch has confirmed a change."""
+        now = time.monotonic()
+        left = []
+        for since, concerned in self.unconfirmed:
+            if any(self.lacks(dpid, generation) for dpid, generation in concerned.items()):
+                left.append((since, concerned))
+            else:
+                self.counts.write_to_applied.observe(now - since)
+        self.unconfirmed = left
+        self.applied.fire()
+
+    def lacks(self, dpid: Dpid, generation: int) -> bool:
+        """Whether a switch is connected and has not confirmed a generation."""
+        session = self.sessions.get(dpid)
+        return session is not None and session.applied < generation
+
     def _dump(self, dpid: Dpid) -> None:
-        self.awaiting_ovsdb.pop(dpid, None)
         session = self.sessions.get(dpid)
         if session is not None:
             session.request_dump()
 
     def _watch(self, dpid: Dpid) -> None:
-        """Follow the OVSDB server that configuration names for a switch."""
-        config = self.engine.overlay.config
-        remote = config.switch(dpid).ovsdb or config.defaults.ovsdb
-        if remote is not None:
-            host = self.sessions[dpid].datapath.address[0]
-            remote = remote.format(address=f"[{host}]" if ":" in host else host)
-        old = self.watchers.get(dpid)
-        if old is not None and old[0] == remote:
-            return
-        if old is not None:
-            self._unwatch(dpid)
-            self.inventories.pop(dpid, None)
-        if remote is not None:
-            watcher = Watcher(remote, dpid, self._inventory)
-            self.watchers[dpid] = (remote, watcher)
-            if not self.sessions[dpid].synced:
-                self.awaiting_ovsdb[dpid] = time.monotonic() + OVSDB_PATIENCE
-            watcher.start()
+        session = self.sessions[dpid]
+        patient_until = None if session.synced else time.monotonic() + inventories.PATIENCE
+        config, host = self.engine.overlay.config, session.datapath.address[0]
+        self.inventories.watch(dpid, config, host, patient_until)
 
-    def _unwatch(self, dpid: Dpid) -> None:
-        _, watcher = self.watchers.pop(dpid, ("", None))
-        if watcher is not None:
-            watcher.stop()
-
-    def _inventory(self, dpid: Dpid, found: Inventory | None) -> None:
-        self.inventories[dpid] = found or Inventory()
-        if dpid in self.awaiting_ovsdb:
+    def _inventory(self, dpid: Dpid, awaited: bool) -> None:
+        if awaited:
             self._dump(dpid)
         else:
             self._refresh(dpid)
@@ -240,19 +302,20 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
         if session is not None and session.synced:
             now = time.monotonic()
             self._update(session, now)
-            self._flush(now)
+            self.flush(now)
 
     def _update(self, session: Session, now: float) -> None:
         dp = session.datapath
         dpid = Dpid(dp.id)
         old = self.engine.overlay.switches.get(dpid)
-        found = self.inventories.get(dpid, Inventory())
+        found = self.inventories.of(dpid)
         facts = SwitchFacts(
             ports=codec.decode_ports(dp, dp.ports.values()),
             tunnel_ports=found.tunnel_ports,
             peer_ports=found.peer_ports,
             ovsdb_vtep=found.vtep,
             connection=_address(dp.address[0]),
+            bindings=tuple((b.vni, Attachment(dpid, b.port, b.vlan)) for b in found.bindings),
         )
         if old is not None and old.facts.connection == facts.connection:
             facts = replace(facts, heard_vtep=old.facts.heard_vtep)
@@ -275,7 +338,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
         self._update(session, now)
         if new:
             self.engine.recover(dpid, installed, now)
-        self._flush(now)
+        self.flush(now)
         self.engine.warm_again(dpid)
         rate = self.options.packet_in_rate
         meter = Meter(OFPM_CONTROLLER, rate, rate)
@@ -294,8 +357,14 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
 
     @on(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)
     def flow_stats(self, ev: Any) -> None:
-        if session := self._session(ev.msg.datapath):
+        session = self._session(ev.msg.datapath)
+        if session is not None and not session.answered(ev.msg):
             session.flows(ev.msg)
+
+    @on(ofp_event.EventOFPAggregateStatsReply, MAIN_DISPATCHER)
+    def aggregate_stats(self, ev: Any) -> None:
+        if session := self._session(ev.msg.datapath):
+            session.answered(ev.msg)
 
     @on(ofp_event.EventOFPGroupDescStatsReply, MAIN_DISPATCHER)
     def group_stats(self, ev: Any) -> None:
@@ -316,10 +385,17 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
     @on(ofp_event.EventOFPErrorMsg, MAIN_DISPATCHER)
     def error(self, ev: Any) -> None:
         session = self._session(ev.msg.datapath)
-        if session is None:
+        if session is None or is_guest(ev.msg):
             return
         dpid = Dpid(ev.msg.datapath.id)
-        if session.refused(ev.msg):
+        refusals = session.sent["refused"]
+        again = session.refused(ev.msg)
+        if session.sent["refused"] == refusals:
+            return  # the answer to a question
+        self.applied.fire()
+        told = {"switch": session.name, "error": session.last_error}
+        self.tell(EventType.FLOW_REFUSED, told)
+        if again:
             session.request_dump()
         elif session.synced and dpid not in self.retries:
             pause = self.pauses[dpid] = min(2 * self.pauses.get(dpid, RETRY / 2), MAX_RETRY)
@@ -334,6 +410,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
     def packet_in(self, ev: Any) -> None:
         if self._session(ev.msg.datapath) is None:
             return
+        now = time.monotonic()
         dpid = Dpid(ev.msg.datapath.id)
         punt = codec.decode_packet_in(ev.msg)
         frame = packets.parse(punt.data)
@@ -341,7 +418,6 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
         if switch is None or frame is None or not is_ours(punt.cookie):
             return
         self.packet_ins[dpid] += 1
-        now = time.monotonic()
         vtep = None
         if punt.metadata & FROM_TUNNEL:
             tun_src = VtepAddress(punt.tun_src) if punt.tun_src else None
@@ -351,13 +427,16 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             if punt.tun_dst:
                 self.engine.heard_own_vtep(dpid, VtepAddress(punt.tun_dst), now)
         vni = Vni(punt.metadata & NETWORK)
-        seen = Observation(dpid, vni, frame.src, punt.in_port, vtep)
+        seen = Observation(dpid, vni, frame.src, punt.in_port, vtep, frame.ip)
         verdict = self.engine.observe(seen, now)
+        self.counts.packet_ins[dpid, verdict] += 1
         if verdict in CHANGES:
             log.info("network %d: %s %s at switch %s %s", vni, format_mac(frame.src),
                      verdict.value, format_dpid(dpid),
                      f"VTEP {vtep}" if vtep else f"port {punt.in_port}")  # fmt: skip
-        self._flush(now)
+        if self.flush(now).plans:
+            self.counts.packet_in_to_flow_mod.observe(time.monotonic() - now)
+        self._breathe()
 
     @on(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
     def flow_removed(self, ev: Any) -> None:
@@ -376,17 +455,46 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             if self.engine.expired(dpid, vni, mac, at, now):
                 log.info("network %d: %s aged out at switch %s",
                          vni, format_mac(mac), format_dpid(dpid))  # fmt: skip
-            self._flush(now)
+            self.flush(now)
+            self._breathe()
+
+    def _breathe(self) -> None:
+        """Let others have their turn: os-ken hands over all events that wait without a pause."""
+        if time.monotonic() - self._resumed > TURN:
+            hub.sleep(0)
+            self._resumed = time.monotonic()
 
     # --- what goes out ----------------------------------------------------------------------
 
-    def _flush(self, now: float) -> None:
+    def flush(self, now: float) -> Effects:
+        """Send what has changed to the switches, and tell of it."""
         effects = self.engine.flush(now)
+        for news in effects.news:
+            told = announce.fields(self.engine.overlay, news)
+            self.tell(announce.TYPES[type(news)], told)
+            self._count(news)
         for dpid, plan in effects.plans.items():
             session = self.sessions.get(dpid)
-            if session is not None and session.synced:
-                session.apply(plan, effects.generation)
+            if session is None or not session.synced:
+                continue
+            if not session.apply(plan, effects.generation):
+                what = f"{session.queued} bytes waited to be sent to the switch: disconnected"
+                self.tell(EventType.LIMIT_HIT, {"switch": session.name, "what": what})
         self._probe(effects.probes)
+        return effects
+
+    def _count(self, news: News) -> None:
+        match news:
+            case EndpointLearned():
+                self.counts.endpoints_learned += 1
+            case EndpointMoved():
+                self.counts.endpoints_moved += 1
+            case EndpointExpired():
+                self.counts.endpoints_expired[news.why] += 1
+            case VtepDiscovered():
+                self.counts.vteps_discovered += 1
+            case VtepExpired():
+                self.counts.vteps_expired += 1
 
     def _probe(self, probes: Mapping[Dpid, tuple[VtepAddress, ...]]) -> None:
         used = self.engine.overlay.config.networks
@@ -396,33 +504,10 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             if session is not None and session.synced:
                 session.probe(self.engine.overlay.switches[dpid].view, vteps, Vni(vni))
 
-    # --- status -----------------------------------------------------------------------------
 
-    def _write_status(self) -> None:
-        """Keep the status file up to date; replaced as a whole, so a reader never sees half."""
-        path = self.options.status_file
-        if not path:
-            return
-        state_of = {dpid: session.status() for dpid, session in self.sessions.items()}
-        seen = (self.engine.revision, self.engine.verdicts.total(), self.packet_ins, state_of)
-        news = repr((*seen, self.config_problem))
-        if news == self._status:
-            return
-        self._status = news
-        state = snapshot(self.engine)
-        state["config_problem"] = self.config_problem
-        for name, switch in state["switches"].items():
-            dpid = Dpid(int(name, 16))
-            switch["connected"] = dpid in self.sessions
-            switch["packet_ins"] = self.packet_ins[dpid]
-            switch.update(state_of.get(dpid, {}))
-        text = json.dumps(state, indent=1)
-        try:
-            with open(f"{path}.new", "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(f"{path}.new", path)
-        except OSError as problem:
-            log.error("status file %s: %s", path, problem)
+def has_api() -> bool:
+    """Whether the REST API runs beside: then there may be no configuration at first."""
+    return "controller.apps.rest" in app_manager.AppManager.get_instance().applications_cls
 
 
 def _address(host: str) -> VtepAddress | None:

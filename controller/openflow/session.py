@@ -7,8 +7,9 @@ its own, so that a switch that reads slowly delays nobody else.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from os_ken.lib import hub
@@ -41,8 +42,12 @@ CHUNK: Final = 64 << 10
 class Session:
     """One switch, from its handshake to the end of its connection."""
 
-    def __init__(self, datapath: Any) -> None:
+    def __init__(self, datapath: Any, on_applied: Callable[[], None]) -> None:
+        """``on_applied`` is called whenever the switch has confirmed a change."""
         self.datapath = datapath
+        self._on_applied = on_applied
+        self.since = time.time()
+        """When it connected, in Unix seconds."""
         self.name = format_dpid(datapath.id)
         self.synced = False
         """Whether the switch has been audited: only then do changes go to it."""
@@ -63,6 +68,8 @@ class Session:
         self._dump = Dump()
         self._dump_meter: int | None = None
         self._dump_barrier: int | None = None
+        self._dump_xids: set[int] = set()
+        self._inquiries: dict[int, Inquiry] = {}
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._wake = hub.Event()
@@ -77,18 +84,22 @@ class Session:
         self._gone = set()
         dp = self.datapath
         meter, barrier = codec.dump_meter_request(dp, OFPM_CONTROLLER), codec.barrier(dp)
-        requests = [meter, codec.dump_groups_request(dp), codec.dump_flows_request(dp), barrier]
-        self._send(requests)
+        entries = [codec.dump_groups_request(dp), codec.dump_flows_request(dp)]
+        self._send([meter, *entries, barrier])
         self._dump_meter, self._dump_barrier = meter.xid, barrier.xid
+        self._dump_xids = {request.xid for request in entries}
 
     def flows(self, msg: Message) -> None:
-        self._dump.flows += codec.decode_flows(msg)
+        if msg.xid in self._dump_xids:
+            self._dump.flows += codec.decode_flows(msg)
 
     def groups(self, msg: Message) -> None:
-        self._dump.groups += codec.decode_groups(msg)
+        if msg.xid in self._dump_xids:
+            self._dump.groups += codec.decode_groups(msg)
 
     def meters(self, msg: Message) -> None:
-        self._dump.meters += codec.decode_meters(msg)
+        if msg.xid == self._dump_meter:
+            self._dump.meters += codec.decode_meters(msg)
 
     def barrier(self, xid: int) -> bool:
         """A barrier reply. True when it ends the dump."""
@@ -97,6 +108,7 @@ class Session:
             self._in_bundle = set()
             if not self._failed:
                 self.applied = max(self.applied, generation)
+                self._on_applied()
         if xid != self._dump_barrier:
             return False
         self._dump_barrier = None
@@ -117,6 +129,36 @@ class Session:
             ),
             frozenset(self._dump.groups),
         )
+
+    # --- questions -----------------------------------------------------------------------
+
+    def ask(self, request: Message, timeout: float) -> list[Message]:
+        """Send a multipart request, and wait (green) for all parts of the answer.
+
+        Raises TimeoutError after ``timeout`` seconds, ConnectionError when the connection ends,
+        ValueError with the switch's own words when it refuses.
+        """
+        inquiry = Inquiry()
+        self._send([request])
+        self._inquiries[request.xid] = inquiry
+        try:
+            if not inquiry.done.wait(timeout):
+                raise TimeoutError(f"switch {self.name} did not answer within {timeout:g} s")
+        finally:
+            self._inquiries.pop(request.xid, None)
+        if isinstance(inquiry.failure, Exception):
+            raise inquiry.failure
+        return inquiry.parts
+
+    def answered(self, msg: Message) -> bool:
+        """A part of an answer; whether somebody asked for it by :meth:`ask`."""
+        inquiry = self._inquiries.get(msg.xid)
+        if inquiry is None:
+            return False
+        inquiry.parts.append(msg)
+        if not msg.flags & msg.datapath.ofproto.OFPMPF_REPLY_MORE:
+            inquiry.done.set()
+        return True
 
     # --- changes -------------------------------------------------------------------------
 
@@ -149,13 +191,14 @@ class Session:
             self._in_bundle = {message.xid for message in changes}
         return size
 
-    def apply(self, plan: Plan, generation: int) -> None:
-        """Send a change."""
+    def apply(self, plan: Plan, generation: int) -> bool:
+        """Send a change. False: the switch is too far behind, and its connection was ended."""
         if self._queued > MAX_QUEUE:
             log.error("switch %s is %d bytes behind: disconnected", self.name, self._queued)
             self.close()
-            return
+            return False
         self._confirm(self._changes(plan), generation)
+        return True
 
     def _strays(self) -> Iterable[Installed]:
         """Flows that bear our tag but not their content's hash: edited by hand, or of a layout
@@ -193,6 +236,10 @@ class Session:
         Whatever else was refused, a later audit tries again."""
         if msg.xid == self._dump_meter:
             return False  # it has no such meter, and says so in this way
+        if inquiry := self._inquiries.get(msg.xid):
+            inquiry.failure = ValueError(codec.describe_error(msg))
+            inquiry.done.set()
+            return False
         self._failed = True
         self.last_error = codec.describe_error(msg)
         self.sent["refused"] += 1
@@ -218,7 +265,8 @@ class Session:
     def _confirm(self, messages: list[Message], generation: int) -> None:
         barrier = codec.barrier(self.datapath)
         self._send([*messages, barrier])
-        self._barriers[barrier.xid] = self.wanted = generation
+        self.wanted = generation
+        self._barriers[barrier.xid] = generation
 
     def _send(self, messages: Iterable[Message]) -> None:
         data = codec.serialize(messages, self.datapath.set_xid)
@@ -240,6 +288,16 @@ class Session:
                     return
             self._queued -= len(data)
 
+    @property
+    def queued(self) -> int:
+        """Bytes that wait to be sent."""
+        return self._queued
+
+    @property
+    def failed(self) -> bool:
+        """Whether the switch refused something since its last audit."""
+        return self._failed
+
     def close(self) -> None:
         """End the connection."""
         # In a thread of its own: it tells the applications, whose queue may be full, and one
@@ -251,7 +309,19 @@ class Session:
         """The connection is no more."""
         self.synced = False
         self._queue.clear()
+        for inquiry in self._inquiries.values():
+            inquiry.failure = ConnectionError(f"switch {self.name} is gone")
+            inquiry.done.set()
         hub.kill(self._writer)
+
+
+class Inquiry:
+    """A question that somebody waits for."""
+
+    def __init__(self) -> None:
+        self.parts: list[Message] = []
+        self.failure: Exception | None = None
+        self.done = hub.Event()
 
 
 class Dump:
