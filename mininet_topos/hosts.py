@@ -137,6 +137,8 @@ class VtepHost:
         if not database.exists():
             run(["ovsdb-tool", "create", str(database), SCHEMA])
         listen = [f"--remote=punix:{self._socket}"]
+        # As packages start it: 'ovs-vsctl set-manager' says where else to listen.
+        listen.append("--remote=db:Open_vSwitch,Open_vSwitch,manager_options")
         if self.ovsdb_port is not None:
             listen.append(f"--remote=ptcp:{self.ovsdb_port}")
         self._spawn("ovsdb-server", *listen, str(database))

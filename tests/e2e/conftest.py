@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.lab import Controller, Host, Lab, Vtep, wait_until
+from tests.support.rest import Rest
 
 
 @dataclass
@@ -98,6 +99,34 @@ def start(lab: Lab, config: str, **options: Any) -> Overlay:
     overlay = Overlay(lab, lab.controller(config, **options))
     overlay.wait_settled()
     return overlay
+
+
+def start_rest(lab: Lab, *numbers: int, **options: Any) -> Rest:
+    """A controller with the REST API and these switches, whose VTEP addresses it is told."""
+    lab.hurry()
+    rest = lab.controller(rest=True, **options).rest()
+    known: list[dict[str, Any]] = [
+        {"method": "PUT", "path": f"/v1/switches/{n}", "body": {"vtep": lab.address(n)}}
+        for n in numbers
+    ]
+    rest.batch(*known)
+    rest.settle(*numbers)
+    return rest
+
+
+def net(vni: int, *ends: tuple[int, str | int], **members: Any) -> list[dict[str, Any]]:
+    """The operations of a batch that make a network, and attach ports to it."""
+    path = f"/v1/networks/{vni}"
+    made: list[dict[str, Any]] = [{"method": "PUT", "path": path, "body": members}]
+    for switch, port in ends:
+        made.append({"method": "PUT", "path": f"{path}/attachments/{switch}/{port}"})
+    return made
+
+
+def dumped(vtep: Vtep, vni: int) -> list[str]:
+    """The flows of a network on a switch; those that it made by itself are left out."""
+    marks = (f"metadata=0x{vni:x}", f"tun_id=0x{vni:x}", f"write_metadata:0x{vni:x}/")
+    return [f for f in programmed(vtep) if any(mark in f for mark in marks)]
 
 
 def resolved(vtep: Vtep, *addresses: str) -> None:

@@ -29,7 +29,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ from typing import IO, Any, Final, Self, TypeVar
 
 from mininet_topos import frames, hosts, vlans
 from mininet_topos.hosts import VtepHost, ip_batch, run, wait_until
+from tests.support.rest import Rest
 
 __all__ = [
     "Controller",
@@ -57,6 +58,7 @@ __all__ = [
 ROOT: Final = Path(__file__).resolve().parents[2]
 CONTROLLER_ADDRESS: Final = "198.51.100.254"
 OPENFLOW_PORT: Final = 6653
+REST_PORT: Final = 8080
 INNER_MTU: Final = {4: 1450, 6: 1430}
 """What fits into a VXLAN packet, by the underlay's IP version."""
 
@@ -468,16 +470,21 @@ class Controller:
     def __init__(
         self,
         directory: Path,
-        config: str,
+        config: str = "",
         *,
         port: int = OPENFLOW_PORT,
         options: Mapping[str, object] | None = None,
         arguments: Sequence[str] = (),
         apps: Sequence[str] = ("controller.apps.overlay",),
         host: str = CONTROLLER_ADDRESS,
+        rest: bool = False,
     ) -> None:
-        """``config`` is the networks' YAML; ``options`` go to group [weft] of weft.conf."""
+        """``config`` is the networks' YAML; ``options`` go to group [weft] of weft.conf.
+
+        With ``rest`` the REST API runs beside, with a store; then there may be no YAML.
+        """
         directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
         self.config_file = directory / "networks.yaml"
         self.status_file = directory / "status.json"
         self.log = directory / "controller.log"
@@ -485,7 +492,14 @@ class Controller:
         self._process: subprocess.Popen[bytes] | None = None
         self.config_file.write_text(config)
         settings: dict[str, object] = {"config": self.config_file, "status_file": self.status_file}
+        if rest:
+            apps = (*apps, "controller.apps.rest")
+            settings |= {"store": directory / "store.db", "rest_port": REST_PORT}
+            if not config:
+                del settings["config"]
         settings |= options or {}
+        self._rest_port = settings["rest_port"] if rest else None
+        self._clients: list[Rest] = []
         conf = directory / "weft.conf"
         conf.write_text("[weft]\n" + "".join(f"{k} = {v}\n" for k, v in settings.items()))
         self._argv = [
@@ -520,8 +534,16 @@ class Controller:
                 start_new_session=True,
             )
         if wait:
-            wait_until(self._listens, "the controller listens", 20)
+            ports = [self.port] if self._rest_port is None else [self.port, self._rest_port]
+            wait_until(lambda: self._listens(*ports), "the controller listens", 20)
         return self
+
+    def rest(self, token: str | None = None, *, verify: bool | str = True) -> Rest:
+        """A client of its REST API (``verify``: by TLS, with this certificate)."""
+        scheme = "http" if verify is True else "https"
+        client = Rest(f"{scheme}://127.0.0.1:{self._rest_port}", token, verify=verify)
+        self._clients.append(client)
+        return client
 
     def wait_exit(self, timeout: float = 20) -> int:
         """Wait until it ends by itself, as it does when its configuration is bad."""
@@ -530,6 +552,8 @@ class Controller:
 
     def stop(self) -> None:
         """SIGTERM; after ten seconds SIGKILL."""
+        for client in self._clients:
+            client.close()
         if self._process is None:
             return
         self._process.terminate()
@@ -588,12 +612,12 @@ class Controller:
             code = self._process.returncode if self._process else None
             raise RuntimeError(f"the controller ended (status {code})\n{self.log_tail()}")
 
-    def _listens(self) -> bool:
+    def _listens(self, *ports: object) -> bool:
         self._must_run()
-        wanted = f":{self.port:04X}"
         sockets = Path("/proc/net/tcp").read_text().splitlines()[1:]
         fields = (line.split() for line in sockets)
-        return any(local.endswith(wanted) and state == "0A" for _, local, _, state, *_ in fields)
+        listening = {local[-4:] for _, local, _, state, *_ in fields if state == "0A"}
+        return {f"{port:04X}" for port in ports} <= listening
 
 
 # The lab
@@ -660,6 +684,38 @@ class Lab:
     def vtep(self, number: int) -> Vtep:
         return self._vteps[number]
 
+    def restart(self, controller: Controller, *, kill: bool = True) -> Controller:
+        """End a controller and start it again."""
+        if kill:
+            controller.kill9()
+        else:
+            controller.stop()
+        self.hurry()
+        return controller.start()
+
+    def hurry(self) -> None:
+        """To be called before a controller starts: Open vSwitch waits up to 8 seconds between two
+        tries, whatever max_backoff says, but begins anew with another target."""
+        short = f"tcp:{CONTROLLER_ADDRESS}"
+        for vtep in self._vteps.values():
+            if "ovs-vswitchd" in vtep.pids():
+                old = vtep.vsctl("get", "controller", "br-int", "target").strip('"')
+                new = f"{short}:{OPENFLOW_PORT}" if old == short else short
+                vtep.vsctl("set", "controller", "br-int", f'target="{new}"')
+
+    @contextlib.contextmanager
+    def paused(self, number: int) -> Iterator[None]:
+        """A switch stands still meanwhile: it forwards nothing and answers nobody."""
+        os.kill(self._vteps[number].pids()["ovs-vswitchd"], signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.resume(number)
+
+    def resume(self, number: int) -> None:
+        """Have a switch that was paused go on."""
+        os.kill(self._vteps[number].pids()["ovs-vswitchd"], signal.SIGCONT)
+
     def kernel_vtep(
         self,
         number: int,
@@ -714,7 +770,7 @@ class Lab:
         where.attach(name)
         return host
 
-    def controller(self, config: str, *, start: bool = True, **options: Any) -> Controller:
+    def controller(self, config: str = "", *, start: bool = True, **options: Any) -> Controller:
         """A controller for this lab, running unless told otherwise; see :class:`Controller`."""
         directory = self.directory / f"controller{len(self.controllers)}"
         controller = Controller(directory, config, **options)
