@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from controller import learning, pipeline, readback
-from controller.flows import Flow, Group, Program
+from controller.flows import Program
 from controller.history import (
     EndpointExpired,
     EndpointLearned,
@@ -45,17 +45,12 @@ from controller.overlay import MemberKind, Overlay, Switch, SwitchFacts
 from controller.pipeline import Scope
 from controller.pipeline.tunnels import from_vtep
 from controller.reconcile import Plan, compare
+from controller.touched import Touched
 from controller.warming import Warmer
-
-REPAIR_EVERY: Final = 2.0
-"""Seconds until the flows of a known sender that is punted again are sent again."""
-
 
 ENDPOINTS_AT_ONCE: Final = 50
 """Endpoints that are forgotten between two pauses of a preview."""
 NETWORKS_AT_ONCE: Final = 10
-SCOPES_AT_ONCE: Final = 100
-"""How many are worked on between two pauses: a few milliseconds."""
 SPOKE: Final = CHANGES | {Verdict.KNOWN, Verdict.STATIC}
 """The verdicts on frames whose sender's IP address is worth knowing."""
 
@@ -74,8 +69,8 @@ class Effects:
 class Engine:
     """Takes facts, gives plans."""
 
-    def __init__(self, warm_interval: float = 60.0) -> None:
-        self.overlay = Overlay()
+    def __init__(self, warm_interval: float = 60.0, overlay: Overlay | None = None) -> None:
+        self.overlay: Final = Overlay() if overlay is None else overlay
         self.generation = 0
         self.revision = 0
         """Advances with every change of facts, whether or not it changes a flow."""
@@ -84,8 +79,7 @@ class Engine:
         self.history = History()
         self._news: list[News] = []
         self._warmer = Warmer(warm_interval)
-        self._before: dict[Scope, tuple[Flow | Group, ...]] = {}
-        self._repaired: dict[Scope, float] = {}
+        self._touched = Touched(self.overlay)
 
     # --- configuration -----------------------------------------------------------------
 
@@ -99,7 +93,7 @@ class Engine:
         overlay = self.overlay
         old = {vni: overlay.network(vni) for vni in change.networks}
         for vni, new in change.networks.items():
-            self._touch_network(vni, endpoints=not _same_timing(old[vni], new))
+            self._touched.network(vni, endpoints=not _same_timing(old[vni], new))
         concerned = overlay.concerned(change)
         overlay.configure(change)
         for vni, new in change.networks.items():
@@ -136,8 +130,7 @@ class Engine:
         vnis = {vni for vni, _ in forget}
         if gone is not None:
             vnis |= self.overlay.networks_on(gone)
-        trial = Engine()
-        trial.overlay = self.overlay.fork(change, vnis)
+        trial = Engine(overlay=self.overlay.fork(change, vnis))
         for part in change.slices(NETWORKS_AT_ONCE):
             trial.change(part, now)
             pause()
@@ -147,7 +140,7 @@ class Engine:
                 pause()
         if gone in trial.overlay.switches:
             trial.forget_switch(gone, now)
-        rendered, _ = trial._render(pause)
+        rendered, _ = trial._touched.render(pause)
         return {dpid: programs for dpid, programs in rendered.items() if compare(*programs)}
 
     def _place_static(self, old: Network | None, new: Network, now: float) -> None:
@@ -157,7 +150,7 @@ class Engine:
             e.at for e in new.endpoints if not isinstance(e.at, Attachment)
         }  # fmt: skip
         macs = {e.mac for e in new.endpoints}
-        self._touch_network(vni)
+        self._touched.network(vni)
         for vtep, member in list(self.overlay.foreign(vni).items()):
             if member.kind is MemberKind.STATIC and vtep not in wanted:
                 self._leave(vni, vtep)
@@ -222,18 +215,20 @@ class Engine:
         for vni in was:
             self._stop_hearing(dpid, vni, None if vni not in will else new, now)
         reshaped = old.view != new.view
-        self._touch(Scope(dpid))
+        self._touched.scopes(Scope(dpid))
         concerned = old.bindings.items() ^ new.bindings.items()
         networks = {vni for _, vni in concerned}
         if reshaped:
             networks |= was | will
         for vni in networks:
-            self._touch(Scope(dpid, vni))
+            self._touched.scopes(Scope(dpid, vni))
             if reshaped or (vni in was) != (vni in will):
-                self._touch(Scope(dpid, vni, mac) for mac in overlay.endpoints.get(vni, ()))
-                self._touch_network(vni)
+                self._touched.scopes(
+                    Scope(dpid, vni, mac) for mac in overlay.endpoints.get(vni, ())
+                )
+                self._touched.network(vni)
                 for mac, _ in overlay.endpoints_at(dpid, vni):
-                    self._touch_endpoint(vni, mac)
+                    self._touched.endpoint(vni, mac)
         statics = [
             (network, e)
             for vni in networks
@@ -242,8 +237,8 @@ class Engine:
             if isinstance(e.at, Attachment) and e.at.dpid == dpid
         ]
         for network, endpoint in statics:
-            self._touch(Scope(dpid, network.vni, endpoint.mac))
-            self._touch_endpoint(network.vni, endpoint.mac)
+            self._touched.scopes(Scope(dpid, network.vni, endpoint.mac))
+            self._touched.endpoint(network.vni, endpoint.mac)
         overlay.put_switch(dpid, new)
         for network, endpoint in statics:
             found = overlay.resolve_static(network.vni, endpoint)
@@ -273,7 +268,7 @@ class Engine:
             leave_at = self._leave_at(seen.vni, now)
             self._place(seen.vni, seen.mac, decision.location, now, leave_at)
         elif decision.verdict is Verdict.KNOWN:
-            self._repair(Scope(seen.dpid, seen.vni, seen.mac), now)
+            self._touched.repair(Scope(seen.dpid, seen.vni, seen.mac), now)
         if decision.verdict in SPOKE:
             self.history.spoke(seen.vni, seen.mac, seen.ip)
         if seen.vtep is not None and seen.vtep in self.overlay.foreign(seen.vni):
@@ -291,17 +286,10 @@ class Engine:
     def forget_switch(self, dpid: Dpid, now: float) -> None:
         """Forget a switch that is not connected, and all that was behind it."""
         self._put_switch(dpid, self.overlay.resolve(dpid, SwitchFacts()), now)
-        self._touch(Scope(dpid))
+        self._touched.scopes(Scope(dpid))
         self.overlay.drop_switch(dpid)
         self._warmer.forget(dpid)
         self.revision += 1
-
-    def _repair(self, scope: Scope, now: float) -> None:
-        """A known sender was punted: its switch lacks its flows. They are on their way, or
-        somebody deleted them, or they ended unheard: sent again, at most every few seconds."""
-        if self._repaired.get(scope, now - REPAIR_EVERY) <= now - REPAIR_EVERY:
-            self._repaired[scope] = now
-            self._before.setdefault(scope, ())  # what was touched already is on its way
 
     def expired(self, dpid: Dpid, vni: Vni, mac: Mac, at: int | VtepAddress, now: float) -> bool:
         """A switch's source entry has ended for want of frames; whether that told anything."""
@@ -322,7 +310,7 @@ class Engine:
         for vni, vtep, kind in found.members:
             if self.overlay.network(vni) is None or self.overlay.is_own(vtep):
                 continue
-            self._touch_network(vni)
+            self._touched.network(vni)
             self.overlay.join(vni, vtep, kind, self._doubt_at(vni, now))
         for seen in found.speakers:
             if self._may_recover(seen.vni, seen.mac):
@@ -355,7 +343,7 @@ class Engine:
                 self._place(vni, mac, there, now, now, why=Why.UNCONFIRMED)
         for vni, member in list(self.overlay.leaving):
             if member == vtep:
-                self._touch_network(vni)
+                self._touched.network(vni)
                 self._leave(vni, vtep)
 
     def _may_recover(self, vni: Vni, mac: Mac) -> bool:
@@ -365,7 +353,7 @@ class Engine:
 
     def tick(self, now: float) -> None:
         """Let time pass: members leave, unconfirmed endpoints are forgotten."""
-        self._repaired = {s: at for s, at in self._repaired.items() if at > now - REPAIR_EVERY}
+        self._touched.tick(now)
         for (vni, mac), due in list(self.overlay.unconfirmed.items()):
             if due <= now:
                 static = isinstance(self.overlay.location(vni, mac), Absent)
@@ -373,7 +361,7 @@ class Engine:
                 self._place(vni, mac, there, now, now, why=Why.UNCONFIRMED)
         for (vni, vtep), due in list(self.overlay.leaving.items()):
             if due <= now:
-                self._touch_network(vni)
+                self._touched.network(vni)
                 if self._leave(vni, vtep):
                     self._news.append(VtepExpired(vni, vtep))
                 self.revision += 1
@@ -403,8 +391,8 @@ class Engine:
             else None
         )
         if new_vtep is not None:
-            self._touch_network(vni)
-        self._touch_endpoint(vni, mac)
+            self._touched.network(vni)
+        self._touched.endpoint(vni, mac)
         old = self.overlay.location(vni, mac)
         self.overlay.place(vni, mac, location, leave_at)
         moved = self.history.placed(vni, mac, old, location, now)
@@ -426,7 +414,7 @@ class Engine:
 
     def flush(self, now: float) -> Effects:
         """What the changes since the last flush mean for each switch."""
-        rendered, reshaped = self._render()
+        rendered, reshaped = self._touched.render()
         plans = {}
         for dpid, programs in rendered.items():
             plan = compare(*programs)
@@ -437,25 +425,6 @@ class Engine:
             self.generation += 1
         news, self._news = tuple(self._news), []
         return Effects(self.generation, plans, self.warm(reshaped, now), news)
-
-    def _render(
-        self, pause: Callable[[], None] = lambda: None
-    ) -> tuple[dict[Dpid, tuple[Program, Program]], set[Dpid]]:
-        """What was touched, before and now, by switch; and the switches of which more than
-        endpoints was touched."""
-        before, self._before = self._before, {}
-        old: dict[Dpid, list[Flow | Group]] = {}
-        new: dict[Dpid, list[Flow | Group]] = {}
-        reshaped = set()
-        for number, (scope, entries) in enumerate(before.items(), 1):
-            if number % SCOPES_AT_ONCE == 0:
-                pause()
-            old.setdefault(scope.dpid, []).extend(entries)
-            new.setdefault(scope.dpid, []).extend(pipeline.render(self.overlay, scope))
-            if scope.mac is None and scope.dpid in self.overlay.switches:
-                reshaped.add(scope.dpid)
-        rendered = {d: (pipeline.collect(old[d]), pipeline.collect(new[d])) for d in new}
-        return rendered, reshaped
 
     def audit(self, dpid: Dpid, installed: Program) -> Plan:
         """What a switch lacks or has too much of. To be called right after a flush."""
@@ -477,20 +446,6 @@ class Engine:
             if probes:
                 found[dpid] = probes
         return found
-
-    def _touch(self, scopes: Scope | Iterable[Scope]) -> None:
-        for scope in (scopes,) if isinstance(scopes, Scope) else scopes:
-            if scope not in self._before:
-                self._before[scope] = tuple(pipeline.render(self.overlay, scope))
-
-    def _touch_network(self, vni: Vni, *, endpoints: bool = False) -> None:
-        for dpid in self.overlay.present(vni):
-            self._touch(Scope(dpid, vni))
-            if endpoints:
-                self._touch(Scope(dpid, vni, m) for m in self.overlay.endpoints.get(vni, ()))
-
-    def _touch_endpoint(self, vni: Vni, mac: Mac) -> None:
-        self._touch(Scope(dpid, vni, mac) for dpid in self.overlay.present(vni))
 
 
 def _same_timing(old: Network | None, new: Network | None) -> bool:

@@ -64,14 +64,14 @@ class LiveBackend:
         self._app = app
         self.engine = app.engine
         self.registry = app.registry
-        self.events = app.event_log
+        self.events = app.herald.log
         self.started = app.started
-        self.instance = app.event_log.instance
+        self.instance = app.herald.log.instance
         self._news = Signal()
         self._resumed = 0.0
         """When somebody came back from a pause, the last time."""
         self._dumps: dict[Dpid, tuple[float, list[DumpedFlow]]] = {}
-        app.event_log.add_listener(self._news.fire)
+        app.herald.log.add_listener(self._news.fire)
 
     # --- time ----------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ class LiveBackend:
             outcome = self._app.desk.write(prepare, size)
         except StoreError as problem:
             raise Unavailable(f"The store did not take the change: {problem}") from problem
-        self._app.configuration_changed(outcome, by)
+        self._app.herald.tell_write(outcome, by)
         return outcome
 
     def try_out(

@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import islice
 from typing import Any, Final, TypeVar, cast
 
 from eventlet import tpool
@@ -19,10 +18,11 @@ from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_c
 from os_ken.lib import hub
 from os_ken.ofproto import ofproto_v1_3, ofproto_v1_4
 
-from controller import announce, packets
+from controller import packets
 from controller.apps import garbage, inventories, settings
 from controller.apps.boot import open_store, replacement, restore
 from controller.apps.desk import Desk
+from controller.apps.herald import Herald
 from controller.apps.inventories import Inventories
 from controller.apps.listening import claim_openflow_port
 from controller.apps.pace import Pace
@@ -30,16 +30,8 @@ from controller.apps.signals import Signal
 from controller.apps.status_file import StatusFile
 from controller.config import ConfigError, load_file
 from controller.engine import Effects, Engine
-from controller.events import EventLog, EventType
+from controller.events import EventType
 from controller.flows import OFPM_CONTROLLER, Meter, is_ours
-from controller.history import (
-    EndpointExpired,
-    EndpointLearned,
-    EndpointMoved,
-    News,
-    VtepDiscovered,
-    VtepExpired,
-)
 from controller.learning import CHANGES, Observation
 from controller.model import (
     MAX_VNI,
@@ -59,8 +51,6 @@ from controller.pipeline import endpoints
 from controller.pipeline.tables import FROM_TUNNEL, NETWORK
 from controller.pipeline.tunnels import heard_from
 from controller.registry import Change, Contradictory
-from controller.rest.backend import Outcome
-from controller.rest.measures import Counts
 from controller.store import StoreError
 
 log = logging.getLogger("weft")
@@ -76,8 +66,6 @@ SLICE: Final = 10
 """Networks that are changed in one go."""
 MAX_UNCONFIRMED: Final = 1000
 """Writes whose confirmation is timed, at the most."""
-EVENT_KEYS: Final = 100
-"""Keys that an event of changed configuration lists, at the most."""
 
 
 Handler = TypeVar("Handler", bound=Callable[..., None])
@@ -113,14 +101,13 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
         self.store = open_store(self.options.store)
         self.registry = restore(self.store, self.options.config)
         self.started = time.time()
-        self.event_log = EventLog(self.store.claim("controller"))
+        self.herald = Herald(self.store.claim("controller"), self.engine.overlay)
         self.sessions: dict[Dpid, Session] = {}
         self.inventories = Inventories(self._inventory)
         self.packet_ins: Counter[Dpid] = Counter()
-        self.counts = Counts()
         self._pace = Pace(self.options.packet_in_rate)
         self.desk = Desk(self.registry, self.store, self._apply)
-        self.desk.on_commit = self.counts.store_commit.observe
+        self.desk.on_commit = self.herald.counts.store_commit.observe
         self.unconfirmed: list[tuple[float, dict[Dpid, int]]] = []
         """Writes that switches have not confirmed yet: since when, and which generations."""
         self.applied = Signal()
@@ -152,7 +139,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             due = time.monotonic() + TICK
             hub.sleep(TICK)
             now = time.monotonic()
-            self.counts.hub_lag.observe(max(0.0, now - due))
+            self.herald.counts.hub_lag.observe(max(0.0, now - due))
             try:
                 self._tick(now)
             except Exception:
@@ -169,7 +156,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
                 self._dump(dpid)
         for dpid in self._pace.exceeded(self.packet_ins, now):
             what = f"{self.options.packet_in_rate} packet-ins a second: the switch drops the rest"
-            self.tell(EventType.LIMIT_HIT, {"switch": format_dpid(dpid), "what": what})
+            self.herald.tell(EventType.LIMIT_HIT, {"switch": format_dpid(dpid), "what": what})
         self.flush(now)
         self._probe(self.engine.probes_due(now))
         self._status_file.write()
@@ -194,21 +181,8 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             log.error("configuration not reloaded, nothing is changed:\n%s", problem)
             return
         self.config_problem = ""
-        self.configuration_changed(outcome, "SIGHUP")
+        self.herald.tell_write(outcome, "SIGHUP")
         log.info("configuration reloaded: %d networks", len(config.networks))
-
-    def configuration_changed(self, outcome: Outcome, by: str) -> None:
-        """Tell of a write that was carried out."""
-        if outcome.change:
-            writes = outcome.change.writes
-            fields = {"revision": outcome.revision, "generation": outcome.generation,
-                      "keys": sorted(map(str, islice(writes, EVENT_KEYS))),
-                      "changes": len(writes), "by": by}  # fmt: skip
-            self.tell(EventType.CONFIGURATION_CHANGED, fields)
-
-    def tell(self, event: EventType, fields: Mapping[str, Any]) -> None:
-        """Note that something has happened."""
-        self.event_log.append(time.time(), event, fields)
 
     def _apply(self, change: Change) -> tuple[int, dict[Dpid, int]]:
         """Apply a committed change, in slices: others work in between."""
@@ -243,7 +217,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
                 session.ended()
                 self.inventories.unwatch(dpid)
                 self.applied.fire()
-                self.tell(EventType.SWITCH_DOWN, {"switch": format_dpid(dpid)})
+                self.herald.tell(EventType.SWITCH_DOWN, {"switch": format_dpid(dpid)})
                 log.warning("switch %s is gone; what it forwards stays", format_dpid(dpid))
             return
         if session is not None:
@@ -257,7 +231,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
         self.sessions[dpid] = Session(dp, self._confirmed)
         self.packet_ins[dpid] += 0
         up = {"switch": format_dpid(dpid), "address": dp.address[0]}
-        self.tell(EventType.SWITCH_UP, up)
+        self.herald.tell(EventType.SWITCH_UP, up)
         self._watch(dpid)
         if not self.inventories.awaits(dpid):
             self._dump(dpid)
@@ -270,7 +244,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             if any(self.lacks(dpid, generation) for dpid, generation in concerned.items()):
                 left.append((since, concerned))
             else:
-                self.counts.write_to_applied.observe(now - since)
+                self.herald.counts.write_to_applied.observe(now - since)
         self.unconfirmed = left
         self.applied.fire()
 
@@ -394,7 +368,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             return  # the answer to a question
         self.applied.fire()
         told = {"switch": session.name, "error": session.last_error}
-        self.tell(EventType.FLOW_REFUSED, told)
+        self.herald.tell(EventType.FLOW_REFUSED, told)
         if again:
             session.request_dump()
         elif session.synced and dpid not in self.retries:
@@ -429,13 +403,13 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
         vni = Vni(punt.metadata & NETWORK)
         seen = Observation(dpid, vni, frame.src, punt.in_port, vtep, frame.ip)
         verdict = self.engine.observe(seen, now)
-        self.counts.packet_ins[dpid, verdict] += 1
+        self.herald.counts.packet_ins[dpid, verdict] += 1
         if verdict in CHANGES:
             log.info("network %d: %s %s at switch %s %s", vni, format_mac(frame.src),
                      verdict.value, format_dpid(dpid),
                      f"VTEP {vtep}" if vtep else f"port {punt.in_port}")  # fmt: skip
         if self.flush(now).plans:
-            self.counts.packet_in_to_flow_mod.observe(time.monotonic() - now)
+            self.herald.counts.packet_in_to_flow_mod.observe(time.monotonic() - now)
         self._breathe()
 
     @on(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
@@ -469,32 +443,16 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
     def flush(self, now: float) -> Effects:
         """Send what has changed to the switches, and tell of it."""
         effects = self.engine.flush(now)
-        for news in effects.news:
-            told = announce.fields(self.engine.overlay, news)
-            self.tell(announce.TYPES[type(news)], told)
-            self._count(news)
+        self.herald.tell_news(effects.news)
         for dpid, plan in effects.plans.items():
             session = self.sessions.get(dpid)
             if session is None or not session.synced:
                 continue
             if not session.apply(plan, effects.generation):
                 what = f"{session.queued} bytes waited to be sent to the switch: disconnected"
-                self.tell(EventType.LIMIT_HIT, {"switch": session.name, "what": what})
+                self.herald.tell(EventType.LIMIT_HIT, {"switch": session.name, "what": what})
         self._probe(effects.probes)
         return effects
-
-    def _count(self, news: News) -> None:
-        match news:
-            case EndpointLearned():
-                self.counts.endpoints_learned += 1
-            case EndpointMoved():
-                self.counts.endpoints_moved += 1
-            case EndpointExpired():
-                self.counts.endpoints_expired[news.why] += 1
-            case VtepDiscovered():
-                self.counts.vteps_discovered += 1
-            case VtepExpired():
-                self.counts.vteps_expired += 1
 
     def _probe(self, probes: Mapping[Dpid, tuple[VtepAddress, ...]]) -> None:
         used = self.engine.overlay.config.networks

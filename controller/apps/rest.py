@@ -51,14 +51,14 @@ class RestApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no type
         self.wsgi = make_api(
             self.backend,
             Metrics(
-                overlay.counts,
+                overlay.herald.counts,
                 self.backend,
                 limit=self.options.metrics_networks,
                 pause=self.backend.pause,
             ),
             self.guardian,
             limits=Limits(body=self.options.rest_max_body),
-            count=overlay.counts.request,
+            count=overlay.herald.counts.request,
             monotonic=time.monotonic,
             problems=self.backend.problems,
         )

@@ -184,7 +184,7 @@ def test_a_preview_is_what_then_happens_and_changes_nothing(
     was = everything(engine)
     expected = engine.preview(change, fabric.now)
     assert everything(engine) == was
-    assert not engine._before
+    assert not engine._touched
     assert not engine._news
     programs = {dpid: switch.program for dpid, switch in fabric.switches.items()}
     engine.change(change, fabric.now)
