@@ -54,6 +54,8 @@ class SwitchFacts:
     """Where its OpenFlow connection comes from."""
     bindings: tuple[tuple[Vni, Attachment], ...] = ()
     """Attachments that OVSDB asks for."""
+    problems: tuple[str, ...] = ()
+    """What OVSDB says and nobody can understand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,14 @@ class Overlay:
     def is_own(self, vtep: VtepAddress) -> bool:
         """Whether an address is that of any switch of ours."""
         return any(s.view.vtep == vtep for s in self.switches.values())
+
+    def owners(self) -> dict[VtepAddress, list[Dpid]]:
+        """Whose each VTEP address of ours is: one switch's, as it should be, or several."""
+        found: dict[VtepAddress, list[Dpid]] = {}
+        for dpid, switch in self.switches.items():
+            if switch.view.vtep is not None:
+                found.setdefault(switch.view.vtep, []).append(dpid)
+        return found
 
     def twins(self, dpid: Dpid) -> list[Dpid]:
         """Other switches with the same VTEP address, which cannot be."""
@@ -334,8 +344,12 @@ class Overlay:
         names = {port.name: port.number for port in facts.ports.values()}
         tunnels = self._tunnels(dpid, facts, names)
         taken = set(tunnel_ports(tunnels))
+        taken |= {names[n] for n in facts.tunnel_ports if n in names}
         bindings: dict[PortVlan, Vni] = {}
-        conflicts = []
+        conflicts = list(facts.problems)
+        own = self.config.switch(dpid)
+        if own.tunnel_port is not None and tunnels is None:
+            conflicts.append(f"there is no port {own.tunnel_port}, its tunnel port: no tunnel now")
         bound = self._attachments.get(dpid, {})
         wanted = [(vni, a, "") for vni in sorted(bound) for a in bound[vni]]
         wanted += [(vni, a, ", as OVSDB asks") for vni, a in facts.bindings]
@@ -361,7 +375,6 @@ class Overlay:
                 )
                 continue
             bindings[end] = vni
-        own = self.config.switch(dpid)
         told = own.vtep or facts.ovsdb_vtep or facts.heard_vtep
         view = SwitchView(dpid, told or facts.connection, tunnels, guessed=told is None)
         return Switch(facts, view, bindings, tuple(conflicts))

@@ -86,6 +86,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
         self.name = "weft"
         self.CONF.register_opts(settings.OVERLAY, group="weft")
         self.options = self.CONF.weft
+        settings.format_log()
         settings.check(self.CONF.config_file)
         claim_openflow_port(self.CONF)
         # A silent switch is noticed after some 15 seconds, unless told otherwise.
@@ -222,6 +223,10 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             return
         if session is not None:
             log.warning("switch %s connects again: its old session is ended", session.name)
+            before, now = session.datapath.address[0], dp.address[0]
+            if before != now:
+                log.error("switch %s connected from %s, and now from %s: do two bridges have the "
+                          "same datapath id?", session.name, before, now)  # fmt: skip
             session.close()
         self._connected(dpid, dp)
 
@@ -290,6 +295,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             ovsdb_vtep=found.vtep,
             connection=_address(dp.address[0]),
             bindings=tuple((b.vni, Attachment(dpid, b.port, b.vlan)) for b in found.bindings),
+            problems=found.problems,
         )
         if old is not None and old.facts.connection == facts.connection:
             facts = replace(facts, heard_vtep=old.facts.heard_vtep)

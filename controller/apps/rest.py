@@ -81,7 +81,8 @@ class RestApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no type
         """Read the token file again. One that is wrong changes nothing."""
         if self.options.rest_tokens:
             try:
-                self.guardian.tokens = _tokens(self.options.rest_tokens)
+                self.guardian.tokens = tokens = _tokens(self.options.rest_tokens)
+                log.info("tokens reloaded: %d", len(tokens))
             except (OSError, ValueError) as problem:
                 log.error("tokens not reloaded, the old ones hold: %s", problem)
 

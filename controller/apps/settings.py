@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import logging
 import sys
 from collections.abc import Iterable
 from typing import Final
@@ -68,3 +69,12 @@ def check(files: Iterable[str]) -> None:
                 problems.append(f"{file}: [weft] has no option '{name}'{hint}")
     if problems:
         sys.exit("weft: not started: " + "\n".join(problems))
+
+
+def format_log() -> None:
+    """Have each line say when, how serious and from whom, unless a log configuration says how."""
+    for handler in logging.getLogger().handlers:
+        if handler.formatter is None:
+            handler.setFormatter(
+                logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+            )

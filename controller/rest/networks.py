@@ -271,6 +271,8 @@ class Networks:
         detail = ""
         if switch is None:
             state, detail = "no switch", "the switch has not connected yet"
+        elif self._backend.switch(key.dpid) is None:
+            state, detail, port = "no switch", "the switch is not connected", None
         elif number is None:
             state, detail = "no port", f"the switch has no port {key.port} now"
         elif switch.bindings.get((number, at.vlan)) != key.vni:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -13,6 +15,7 @@ from controller.model import (
     PeerTunnels,
     SwitchConfig,
     Tunnels,
+    VtepAddress,
     format_dpid,
     format_mac,
     parse_mac,
@@ -222,7 +225,7 @@ class Switches:
             self._known(),
             order=lambda dpid: (format_dpid(dpid),),
             keep=keep,
-            show=self._show,
+            show=partial(self._show, owners=backend.engine.overlay.owners()),
             pause=backend.pause,
         )
 
@@ -251,10 +254,17 @@ class Switches:
             sentence = f"Nothing is known of a switch {format_dpid(dpid)}."
             raise Problem("not-found", sentence)
 
-    def _show(self, dpid: Dpid, counts: FlowCounts | None = None) -> SwitchView:
+    def _show(
+        self,
+        dpid: Dpid,
+        counts: FlowCounts | None = None,
+        owners: Mapping[VtepAddress, list[Dpid]] | None = None,
+    ) -> SwitchView:
         backend, key = self._backend, SwitchKey(dpid)
         own = backend.registry.switches.get(dpid)
         state, switch = backend.switch(dpid), backend.engine.overlay.switches.get(dpid)
+        if owners is None:
+            owners = backend.engine.overlay.owners()
         sent: dict[str, int] = {"flow_mods": 0, "group_mods": 0, "meter_mods": 0, "refused": 0}
         status = SwitchStatus(
             connected=state is not None,
@@ -272,7 +282,7 @@ class Switches:
             packet_ins=backend.packet_ins(dpid),
             sent=Sent(**(sent | dict(state.sent))) if state else None,
             last_error=state.last_error if state else "",
-            conflicts=list(switch.conflicts) if switch else [],
+            conflicts=_conflicts(dpid, switch, owners) if switch else [],
         )
         said = document(key, own or SwitchConfig()).model_dump()
         revision = backend.registry.revisions.get(key)
@@ -340,6 +350,18 @@ def _source(
     if switch.facts.ovsdb_vtep is not None:
         return "ovsdb"
     return "connection" if switch.view.guessed else "heard"
+
+
+def _conflicts(dpid: Dpid, switch: Switch, owners: Mapping[VtepAddress, list[Dpid]]) -> list[str]:
+    found = list(switch.conflicts)
+    if switch.view.vtep is not None:
+        for twin in owners.get(switch.view.vtep, ()):
+            if twin != dpid:
+                found.append(
+                    f"{switch.view.vtep} is the VTEP address of switch {format_dpid(twin)} as "
+                    "well: give each its own"
+                )
+    return found
 
 
 def _tunnels(tunnels: Tunnels) -> TunnelsView | None:

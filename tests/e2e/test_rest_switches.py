@@ -285,3 +285,20 @@ def test_one_tunnel_port_per_peer(rest: Rest, lab: Lab) -> None:
     assert rest.get("/v1/switches/2")["peer_ports"] == {"192.0.2.9": "to9"}
     rest.delete("/v1/switches/2", wait="applied")
     vtep.del_port("to9")
+
+
+def test_two_switches_with_one_vtep_address_are_told_of(rest: Rest, lab: Lab) -> None:
+    """Nothing that is configured contradicts itself: OVSDB has the other one's address."""
+    rest.put("/v1/defaults", {"ovsdb": OVSDB}, wait="applied")
+    lab.vtep(2).vsctl("set", "Open_vSwitch", ".", "other_config:local_ip=192.0.2.2")
+    theirs = rest.wait(
+        "/v1/switches/2", lambda s: s["status"]["vtep_source"] == "ovsdb", "its own is known"
+    )["status"]["vtep"]
+    rest.put("/v1/switches/1", {"vtep": theirs}, wait="applied")
+    for one, other in ((ONE, TWO), (TWO, ONE)):
+        [conflict] = rest.get(f"/v1/switches/{one}")["status"]["conflicts"]
+        assert f"is the VTEP address of switch {other}" in conflict
+    rest.delete("/v1/switches/1", wait="applied")
+    rest.delete("/v1/defaults", wait="applied")
+    lab.vtep(2).vsctl("remove", "Open_vSwitch", ".", "other_config", "local_ip")
+    assert rest.get(f"/v1/switches/{TWO}")["status"]["conflicts"] == []

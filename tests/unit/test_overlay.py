@@ -95,6 +95,27 @@ def test_what_only_the_switch_can_tell_is_reported_and_left_out() -> None:
     ]
 
 
+def test_a_tunnel_port_is_never_attached_and_its_absence_is_told() -> None:
+    """Also where configuration names another: OVSDB says what it is."""
+    facts = replace(FACTS, tunnel_ports=("vxlan0",), problems=("port h1: weft-vni: no",))
+    one = Network(Vni(1), attachments=(Attachment(ONE, 2),))
+    switch = resolve(facts, SwitchConfig(tunnel_port="absent"), one).switches[ONE]
+    assert not switch.bindings
+    assert [c.split(":")[0] for c in switch.conflicts] == [
+        "port h1",
+        "there is no port absent, its tunnel port",
+        "port 2 (number 2) is a tunnel port",
+    ]
+
+
+def test_whose_a_vtep_address_is() -> None:
+    overlay = resolve(FACTS, SwitchConfig())
+    two = Dpid(2)
+    overlay.put_switch(two, overlay.resolve(two, FACTS))
+    assert overlay.owners() == {address(2): [ONE, two]}
+    assert overlay.twins(two) == [ONE]
+
+
 def test_presence_follows_the_ports() -> None:
     one = Network(Vni(1), attachments=(Attachment(ONE, "h1"),))
     overlay = resolve(FACTS, SwitchConfig(), one)
