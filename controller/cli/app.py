@@ -98,7 +98,10 @@ class App:
         for item in self.client.items("/v1/networks", {"name": network}):
             if item.get("name") == network:
                 return str(item["vni"])
-        raise NotFound(f"no network is called '{network}'", hint="see 'weft networks'")
+        raise NotFound(
+            f"no network is called '{network}'",
+            hint=f"'weft networks' lists them; to make it: weft network set VNI --name {network}",
+        )
 
     def list(self, where: str, query: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
         """All items of a list, with progress shown."""

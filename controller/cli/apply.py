@@ -15,12 +15,22 @@ import click
 
 from controller.cli.app import App, Command, pass_app
 from controller.cli.changes import ACCEPTED, finish, switch_lines, write
-from controller.cli.client import READ_TIMEOUT
-from controller.cli.errors import Conflict, PreconditionFailed, Refused, Usage, printable
+from controller.cli.client import PAGE, READ_TIMEOUT, path
+from controller.cli.errors import (
+    Conflict,
+    Failure,
+    PreconditionFailed,
+    Refused,
+    Usage,
+    printable,
+)
+from controller.cli.networks import BAD_STATES, status
 from controller.cli.types import WAIT
 
 CONFIGURATION: Final = "/v1/configuration"
 BATCH: Final = "/v1/batch"
+MAX_LOOKED_AT: Final = 20
+"""Networks whose attachments are asked for after a change."""
 
 
 @click.command(cls=Command)
@@ -98,9 +108,33 @@ def apply(
         "generation": done.headers.get("Weft-Generation"),
         "outstanding": done.body.get("outstanding", []) if done.status == ACCEPTED else [],
     }
+    late = _not_in_force(app, steps)
+    report["not_in_force"] = late
     confirmed = " The switches have confirmed it." if wait and done.status != ACCEPTED else ""
     app.output.done(report, f"Applied: revision {report['revision']}.{confirmed}")
+    if late:
+        what = "attachment is" if len(late) == 1 else "attachments are"
+        app.output.warn(f"{len(late)} {what} not in force: see 'weft attachments'")
     finish(done)
+
+
+def _not_in_force(app: App, steps: Any) -> list[str]:
+    """The keys of the attachments that were written and have no effect yet; of many networks,
+    those of the first ones."""
+    from controller.cli import plan  # noqa: PLC0415
+
+    written = {str(s.key): s.key.vni for s in steps if s.action != plan.DELETE and plan.is_end(s)}
+    found = []
+    try:
+        for vni in sorted(set(written.values()))[:MAX_LOOKED_AT]:
+            where = path("networks", vni, "attachments")
+            for item in app.client.get(where, {"limit": PAGE}).get("items", []):
+                key = f"networks/{vni}/attachments/{item['switch']}/{item['port']}"
+                if key in written and status(item).get("state") in BAD_STATES:
+                    found.append(key)
+    except Failure:  # it is applied all the same
+        return found
+    return found
 
 
 def _standard_input() -> str:
@@ -173,15 +207,15 @@ def export(app: App, /, *, file: str | None, force: bool) -> None:
     app.output.note(f"{file} is written.")
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(target: Path, text: str) -> None:
     """Write a file as a whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with open(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
         os.chmod(name, mode)
-        os.replace(name, path)
+        os.replace(name, target)
     except BaseException:
         os.unlink(name)
         raise

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote
 
 import click
 
 from controller.cli.app import App
 from controller.cli.client import READ_TIMEOUT, Answer, Query
-from controller.cli.errors import NotApplied, printable
+from controller.cli.errors import Failure, NotApplied, printable
 from controller.cli.types import WAIT
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 CREATED, ACCEPTED = 201, 202
+NOTHING: Final = "nothing given to change"
 
 
 def writes(command: F) -> F:
@@ -37,16 +39,17 @@ def write(
     *,
     wait: float | None = None,
     headers: Mapping[str, str] | None = None,
+    query: Query | None = None,
 ) -> Answer:
     """Send one change; with ``wait`` (seconds), until it is on the switches or that time is over.
 
     Pass the answer to :func:`finish` once its success was reported.
     """
-    query: Query = {} if wait is None else {"wait": "applied", "timeout": wait}
+    waiting: Query = {} if wait is None else {"wait": "applied", "timeout": wait}
     what = "waiting for the switches" if wait else "asking the controller"
     with app.output.busy(what):
         return app.client.send(
-            method, where, body, query=query, headers=headers,
+            method, where, body, query={**(query or {}), **waiting}, headers=headers,
             timeout=READ_TIMEOUT + (wait or 0),
         )  # fmt: skip
 
@@ -56,10 +59,12 @@ def finish(answer: Answer) -> None:
     if answer.status != ACCEPTED:
         return
     body = answer.body if isinstance(answer.body, dict) else {}
+    left = body.get("outstanding", [])
+    look = f"switch show {left[0]['switch']}" if left and left[0].get("switch") else "switches"
     raise NotApplied(
         "accepted, but not yet on all switches",
-        details=[outstanding(item) for item in body.get("outstanding", [])],
-        hint="nothing is lost: the rest follows by itself; 'weft switches' shows how far it is",
+        details=[outstanding(item) for item in left],
+        hint=f"nothing is lost: the rest follows by itself; 'weft {look}' shows how far it is",
     )
 
 
@@ -69,28 +74,71 @@ def outstanding(item: Mapping[str, Any]) -> str:
 
 
 def try_out(
-    app: App, method: str, where: str, body: Any = None, headers: Mapping[str, str] | None = None
+    app: App,
+    method: str,
+    where: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    query: Query | None = None,
 ) -> None:
     """Ask what a change would do, and show it."""
+    table = app.output.format == "table"
     with app.output.busy("trying it out"):
+        before = _written(app, where) if table and body else {}
         answer = app.client.send(
-            method, where, body, query={"dry_run": True}, headers=headers, timeout=2 * READ_TIMEOUT
-        )
+            method, where, body, query={**(query or {}), "dry_run": True}, headers=headers,
+            timeout=2 * READ_TIMEOUT,
+        )  # fmt: skip
     report = answer.body
-    if app.output.format != "table":
+    if not table:
         app.output.document(report)
         return
-    for line in [*resource_lines(report), *switch_lines(report)]:
+    members = {unquote(where.removeprefix("/v1/")): member_lines(method, before, body or {})}
+    for line in [*resource_lines(report, members), *switch_lines(report)]:
         click.echo(line)
     app.output.note("dry run: nothing was changed")
 
 
-def resource_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """The configured resources that a dry run would change."""
+def _written(app: App, where: str) -> Mapping[str, Any]:
+    """What is configured of a resource now; empty: nothing."""
+    try:
+        record = app.client.get(where)
+    except Failure:
+        return {}
+    return record if record.get("revision") is not None or where == "/v1/defaults" else {}
+
+
+def member_lines(method: str, before: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]:
+    """The members that a PUT or PATCH changes: ``ageing: 300 -> 60``; of what is new, those
+    that are given."""
+    from controller.cli.plan import text  # noqa: PLC0415
+
+    if not before:
+        return [f"{name}: {text(value)}" for name, value in body.items() if value is not None]
+    lines = []
+    for name, value in body.items():
+        old, new = before.get(name), value
+        if method == "PATCH" and isinstance(value, Mapping):
+            both = {**(old if isinstance(old, Mapping) else {}), **value}
+            new = {key: item for key, item in both.items() if item is not None}
+        if old != new:
+            reset = method == "PATCH" and new is None
+            lines.append(f"{name}: {text(old)} -> {'the default' if reset else text(new)}")
+    return lines
+
+
+def resource_lines(
+    report: Mapping[str, Any], members: Mapping[str, list[str]] | None = None
+) -> Iterator[str]:
+    """The configured resources that a dry run would change, with ``members`` below their key."""
     signs = {"created": ("+", "green"), "modified": ("~", "yellow"), "deleted": ("-", "red")}
+    signs["forgotten"] = signs["deleted"]
     for change in report.get("changes", []):
         sign, colour = signs.get(change["change"], ("?", "white"))
         yield click.style(f"{sign} {printable(change['key'])}", fg=colour)
+        for line in (members or {}).get(change["key"], []):
+            yield f"    {printable(line)}"
     if not report.get("changes"):
         yield "The configuration stays as it is."
 

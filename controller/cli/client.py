@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from controller import __version__
+from controller.cli import conflicts
 from controller.cli.errors import (
     Conflict,
     Failure,
@@ -126,7 +128,7 @@ class Client:
                 break
             self._sleep(after)
         if not 200 <= response.status_code < 300:
-            raise self._problem(response)
+            raise self._problem(response, body)
         if response.status_code == 204 or not response.content:
             return Answer(response.status_code, None, response.headers)
         try:
@@ -198,6 +200,11 @@ class Client:
                     f"no TLS with {self._at()}: {reason}",
                     hint="is it https there, or http? Its log may tell more",
                 )
+            if re.search("mismatch|not valid for|doesn't match", f"{reason} {error}"):
+                return Unreachable(
+                    f"the certificate of {self._at()} is for another name: {reason}",
+                    hint="use a name of the certificate in the URL",
+                )
             return Unreachable(
                 f"no trust in the certificate of {self._at()}: {reason}",
                 hint="name the authority that signed it with --ca-file; "
@@ -214,8 +221,8 @@ class Client:
             "Name another URL with --url or WEFT_URL",
         )
 
-    def _problem(self, response: requests.Response) -> Failure:
-        """A problem document (RFC 9457) as an exception."""
+    def _problem(self, response: requests.Response, sent: Any = None) -> Failure:
+        """A problem document (RFC 9457) as an exception; ``sent``: the body of the request."""
         try:
             problem = response.json()
         except ValueError:
@@ -224,21 +231,35 @@ class Client:
             return self._stranger(f"it answers {response.status_code} {response.reason}")
         message = str(problem.get("detail") or problem["title"])
         errors = problem.get("errors")
-        details = [_error(e) for e in errors if isinstance(e, dict)] if errors else []
+        errors = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
+        status = response.status_code
+        advice = ""
+        if status == 409:
+            explained = [conflicts.explain(error, sent) for error in errors]
+            details = [sentence for sentence, _ in explained]
+            advice = next(filter(None, (hint for _, hint in explained)), "")
+        else:
+            details = [_error(error) for error in errors]
         if len(details) == 1:  # the sentence above it would only say the same
             message, details = details[0], []
-        status = response.status_code
+        if status == 404 and (missing := re.fullmatch(r"There is no network (\d+)\.", message)):
+            advice = f"to make it: weft network set {missing[1]}"
         if status in (401, 403):
             return NotAllowed(message, details=details, hint=self._token_hint(status))
         kinds: dict[int, tuple[type[Failure], str]] = {
-            404: (NotFound, ""),
-            409: (Conflict, ""),
+            404: (NotFound, advice),
+            409: (Conflict, advice),
             412: (
                 PreconditionFailed,
                 "somebody else has changed it in the meantime: look at it, and try again",
             ),
             429: (Refused, "the controller limits requests: try again later"),
-            503: (Refused, "try again; 'weft status' tells how the controller is"),
+            503: (
+                Refused,
+                "'weft switches' tells which switches are connected"
+                if "not connected" in message
+                else "try again; 'weft status' tells how the controller is",
+            ),
             504: (Refused, "try again; 'weft switches' tells which switches are connected"),
         }
         kind, hint = kinds.get(status, (Refused, ""))
@@ -249,7 +270,10 @@ class Client:
         if not settings.token:
             return "give a token with --token-file, WEFT_TOKEN or the configuration file"
         if status == 401:
-            return f"the token from {settings.token_from} is not known there: give another"
+            return (
+                f"the token from {settings.token_from} is not known there: give another; if it is "
+                "new: the controller reads its token file on SIGHUP"
+            )
         return f"the token from {settings.token_from} may not do this: it takes a higher role"
 
 

@@ -8,7 +8,7 @@ import click
 
 from controller import model
 from controller.cli.app import App, Group, pass_app
-from controller.cli.changes import finish, try_out, write, writes
+from controller.cli.changes import NOTHING, finish, try_out, write, writes
 from controller.cli.client import path
 from controller.cli.switches import port_value
 from controller.cli.types import PORT, Parsed
@@ -56,6 +56,8 @@ def set_(
         if name in body:
             raise click.UsageError(f"{name} is given and unset at the same time")
         body[name] = None
+    if not body:
+        raise click.UsageError(NOTHING)
     where = path("defaults")
     if dry_run:
         try_out(app, "PATCH", where, body)

@@ -91,7 +91,13 @@ def endpoints(app: App, /, *, network: str | None, **filters: str | None) -> Non
         found = [{"vni": int(vni), **item} for item in listed]
     else:
         found = app.list("/v1/endpoints", filters, "endpoints")
-    app.output.table(ENDPOINTS, found, "No endpoint is known.")
+    empty = "No endpoint is known."
+    if filters.get("ip"):
+        empty = (
+            "No endpoint is known by this IP address. Known are those in packets that came to "
+            "Weft, which need not be all; they are not read back after a restart."
+        )
+    app.output.table(ENDPOINTS, found, empty)
 
 
 @click.group(cls=Group)
@@ -180,18 +186,31 @@ def forget(app: App, /, *, network: str, mac: str, dry_run: bool, wait: float | 
 
 
 @endpoint.command("flush")
-@click.argument("network", metavar="VNI|NAME", type=NETWORK)
+@click.argument("network", metavar="[VNI|NAME]", type=NETWORK, required=False)
 @filtered
+@writes
 @pass_app
-def flush(app: App, /, *, network: str, **filters: str | None) -> None:
-    """Forget the learned endpoints of a network that match all filters.
+def flush(
+    app: App, /, *, network: str | None, dry_run: bool, wait: float | None, **filters: str | None
+) -> None:
+    """Forget the learned endpoints that match all filters: of a network, or of all networks.
 
-    They are learned anew when they send. Static endpoints stay.
+    They are learned anew when they send. Static endpoints stay. Of all networks at least one
+    filter has to be given.
     """
-    vni = app.vni(network)
-    answer = app.client.send("DELETE", path("networks", vni, "endpoints"), query=filters)
-    count = answer.body["flushed"]
-    app.output.done(answer.body, f"Forgotten endpoints of network {vni}: {count}.")
+    if network is None and not any(filters.values()):
+        raise click.UsageError("give a network or a filter: this would forget all endpoints")
+    vni = app.vni(network) if network else None
+    where = path("networks", vni, "endpoints") if vni else path("endpoints")
+    if dry_run:
+        try_out(app, "DELETE", where, query=filters)
+        return
+    answer = write(app, "DELETE", where, wait=wait, query=filters)
+    whose = f"network {vni}" if vni else "all networks"
+    count = answer.body.get("flushed")
+    said = "they are forgotten" if count is None else str(count)
+    app.output.done(answer.body, f"Forgotten endpoints of {whose}: {said}.")
+    finish(answer)
 
 
 @click.command(cls=Command)

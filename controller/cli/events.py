@@ -14,7 +14,7 @@ from controller.cli.app import App, Command, pass_app
 from controller.cli.endpoints import place
 from controller.cli.errors import printable
 from controller.cli.output import Output, Record, dump_yaml
-from controller.cli.types import MAC, NETWORK, SWITCH, VTEP
+from controller.cli.types import EVENT_TYPE, MAC, NETWORK, SWITCH, VTEP
 
 _SPAN = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -87,7 +87,7 @@ def _configuration(event: Record) -> str:
 
 
 def show(output: Output, event: Record) -> None:
-    """One event as a line; a gap is not to be overlooked."""
+    """One event as a line. A gap is told on stderr as well: it is not to be overlooked."""
     gap = event.get("type") == "gap"
     missed = event.get("missed")
     lost = "events" if missed is None else f"{missed} events"
@@ -96,16 +96,13 @@ def show(output: Output, event: Record) -> None:
         click.echo(json.dumps(event))
     elif output.format == "yaml":
         click.echo(f"---\n{dump_yaml(event)}", nl=False)
-    elif gap:
-        text = click.style(f"*** {printable(loud)} ***", fg="red", bold=True)
-        click.echo(text)
-    else:
+    elif not gap:
         time = str(event.get("time") or "")
         click.echo(
             f"{printable(time):24}  {printable(str(event.get('type'))):21}  "
             f"{printable(describe(event))}"
         )
-    if gap and output.format != "table":
+    if gap:
         output.warn(loud)
 
 
@@ -116,7 +113,7 @@ def show(output: Output, event: Record) -> None:
     help="Only later ones: 10m, 2h, or 2026-01-31T12:00:00Z. With --follow: past ones first.",
 )  # fmt: skip
 @click.option(
-    "--type", "type_", multiple=True, metavar="TYPE",
+    "--type", "type_", multiple=True, metavar="TYPE", type=EVENT_TYPE,
     help="Only this type, such as endpoint.moved or vtep.*; repeatable.",
 )  # fmt: skip
 @click.option("--network", type=NETWORK, metavar="VNI|NAME", help="Only of this network.")

@@ -10,7 +10,7 @@ from controller.cli.app import App, Command, pass_app
 from controller.cli.client import path
 from controller.cli.errors import printable
 from controller.cli.output import Column, Record
-from controller.cli.types import MAC, NETWORK, SWITCH
+from controller.cli.types import FEATURE, MAC, NETWORK, SWITCH, TABLE
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"))
 
@@ -27,10 +27,13 @@ def duration(seconds: float | None) -> str:
 
 def _words(flow: Record) -> str:
     words: str = flow.get("words") or flow.get("flow") or ""
-    owner = flow.get("owner")
-    return f"({'made by the switch' if owner == 'switch' else 'not of Weft'}) {words}" if (
-        owner in ("switch", "other")
-    ) else words  # fmt: skip
+    match flow.get("owner"):
+        case "switch":
+            return f"(made by the switch) {words}"
+        case "other":  # its words would only say that once more
+            does = f"{flow.get('match') or 'every frame'}: {flow.get('actions') or 'drop'}"
+            return f"(not of Weft) {does}"
+    return words
 
 
 FLOWS = (
@@ -51,8 +54,12 @@ FLOWS = (
 @click.argument("switch", metavar="SWITCH", type=SWITCH)
 @click.option("--network", type=NETWORK, metavar="VNI|NAME", help="Only those of this network.")
 @click.option("--mac", type=MAC, metavar="MAC", help="Only those of this endpoint.")
-@click.option("--feature", metavar="NAME", help="Only those of this feature, such as endpoints.")
-@click.option("--table", metavar="NAME", help="Only those in this table, such as forward.")
+@click.option(
+    "--feature", type=FEATURE, metavar="NAME", help="Only those of this feature, such as endpoints."
+)
+@click.option(
+    "--table", type=TABLE, metavar="NAME", help="Only those in this table, such as forward."
+)
 @click.option("--all", "everything", is_flag=True, help="Flows of other applications too.")
 @click.option("--raw", is_flag=True, help="The flows as the switch has them, one per line.")
 @pass_app

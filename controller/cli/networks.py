@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
+from controller import model
 from controller.cli.app import App, Command, Group, pass_app
-from controller.cli.changes import CREATED, finish, try_out, write, writes
+from controller.cli.changes import ACCEPTED, CREATED, NOTHING, finish, try_out, write, writes
 from controller.cli.client import path
-from controller.cli.errors import NotFound, PreconditionFailed
+from controller.cli.errors import Conflict, Failure, NotFound, PreconditionFailed, Refused
 from controller.cli.output import Column, Record
-from controller.cli.types import NETWORK, PORT, SWITCH, VLAN, VNI, VTEP
+from controller.cli.types import NETWORK, PORT, SWITCH, VLAN, VTEP
 
+MAX_NAMED: Final = 12
+"""Ports of a switch that a message names."""
 BAD_STATES = {"conflict": "red", "no port": "yellow", "no switch": "yellow"}
 
 
@@ -99,7 +102,7 @@ def show(app: App, /, *, network: str) -> None:
 
 
 @network.command("set")
-@click.argument("vni", metavar="VNI", type=VNI)
+@click.argument("network", metavar="VNI|NAME", type=NETWORK)
 @click.option("--name", help="For people; unique. Empty: none.")
 @click.option(
     "--flooding", type=click.Choice(["head-end", "none"]),
@@ -118,18 +121,27 @@ def show(app: App, /, *, network: str) -> None:
 @writes
 @pass_app
 def set_(
-    app: App, /, *, vni: str, vteps: tuple[str, ...], no_vteps: bool,
+    app: App, /, *, network: str, vteps: tuple[str, ...], no_vteps: bool,
     dry_run: bool, wait: float | None, **members: Any,
 ) -> None:  # fmt: skip
-    """Make a network, or change what is given of one that is there."""
+    """Make a network, or change what is given of one that is there.
+
+    One that is to be made is given by its VNI.
+    """
     if vteps and no_vteps:
         raise click.UsageError("--vtep and --no-vteps exclude each other")
     body = {key: value for key, value in members.items() if value is not None}
+    if _is_vni(name := body.get("name") or ""):
+        raise click.UsageError(f"'{name}' cannot be a network's name: it would be read as a VNI")
     if vteps or no_vteps:
         body["vteps"] = list(dict.fromkeys(vteps))
+    vni = app.vni(network)
     where = path("networks", vni)
     there: dict[str, str] = {"If-Match": "*"}
     absent: dict[str, str] = {"If-None-Match": "*"}
+    if not body:
+        _make(app, vni, dry_run=dry_run, wait=wait)
+        return
     if dry_run:
         try:
             try_out(app, "PATCH", where, body, there)
@@ -144,6 +156,28 @@ def set_(
     verb = "made" if answer.status == CREATED else "set"
     app.output.done(answer.body, f"Network {vni} is {verb}.")
     finish(answer)
+
+
+def _make(app: App, vni: str, *, dry_run: bool, wait: float | None) -> None:
+    """Make a network of which nothing is said; for one that is there that is a mistake."""
+    where, absent = path("networks", vni), {"If-None-Match": "*"}
+    try:
+        if dry_run:
+            try_out(app, "PUT", where, {}, absent)
+            return
+        answer = write(app, "PUT", where, {}, wait=wait, headers=absent)
+    except PreconditionFailed:
+        raise click.UsageError(f"{NOTHING}: network {vni} is there already") from None
+    app.output.done(answer.body, f"Network {vni} is made.")
+    finish(answer)
+
+
+def _is_vni(name: str) -> bool:
+    try:
+        model.parse_vni(name)
+    except ValueError:
+        return False
+    return True
 
 
 @network.command("delete")
@@ -198,7 +232,11 @@ def attachments(app: App, /, *, network: str | None, **filters: str | None) -> N
 @click.argument("network", metavar="VNI|NAME", type=NETWORK)
 @click.argument("switch", metavar="SWITCH", type=SWITCH)
 @click.argument("port", metavar="PORT", type=PORT)
-@click.option("--vlan", type=VLAN, metavar="VLAN", help="One VLAN of a trunk. Default: untagged.")
+@click.option(
+    "--vlan", type=VLAN, metavar="VLAN",
+    help="One VLAN of a trunk, instead of another one: a port can be in a network once. "
+    "Default: untagged.",
+)  # fmt: skip
 @writes
 @pass_app
 def attach(
@@ -212,13 +250,59 @@ def attach(
     if dry_run:
         try_out(app, "PUT", where, body)
         return
+    before = _attachment(app, where)
     answer = write(app, "PUT", where, body, wait=wait)
+    # What is outstanding is told instead of the attachment.
+    record = _attachment(app, where) if answer.status == ACCEPTED else answer.body or {}
+    found = status(record)
     which = f"Port {port} of switch {switch}" + (f", VLAN {vlan}," if vlan else "")
-    app.output.done(answer.body, f"{which} is attached to network {vni}.")
-    found = status(answer.body or {})
-    if found.get("state") in BAD_STATES:
-        app.output.warn(f"{found['state']}: {found.get('detail') or 'it does not work yet'}")
+    instead = _instead(before, body["vlan"])
+    bad = found.get("state") in BAD_STATES
+    sentence = f"{which} is attached to network {vni}{instead}."
+    if bad:
+        why = _why_not(app, found, switch, port)
+        sentence = f"{which} is to be attached to network {vni}{instead}, but is not yet: {why}"
+    if wait is not None and found.get("state") == "conflict":
+        if app.output.format != "table":
+            app.output.document(answer.body)
+        raise Conflict(sentence, hint=f"see 'weft switch show {switch}'")
+    app.output.done(answer.body, sentence)
+    if bad and app.output.format != "table":
+        app.output.warn(sentence)
     finish(answer)
+
+
+def _attachment(app: App, where: str) -> Record:
+    """An attachment as it is; empty where there is none, or nobody says."""
+    try:
+        return app.client.get(where)
+    except Failure:
+        return {}
+
+
+def _instead(before: Record, vlan: int | None) -> str:
+    """What an attachment replaces, in words; empty: nothing."""
+    if before.get("revision") is None or before.get("vlan") == vlan:
+        return ""
+    old = f"VLAN {before['vlan']}" if before.get("vlan") else "untagged"
+    return f", instead of {old} (a port can be in a network once)"
+
+
+def _why_not(app: App, found: Record, switch: str, port: str) -> str:
+    """Why an attachment is not in force."""
+    detail = str(found.get("detail") or found["state"])
+    if found["state"] != "no port":
+        return detail
+    try:
+        shown = status(app.client.get(path("switches", switch)))
+    except Failure:
+        return detail
+    tunnel = (shown.get("tunnels") or {}).get("flow_based")
+    ports = [p for p in shown.get("ports") or [] if p["number"] != tunnel]
+    names = [str(p.get("name") or p["number"]) for p in ports if p["number"] <= model.MAX_PORT]
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    has = f"it has {', '.join(names[:MAX_NAMED])}{more}" if names else "it has none to attach"
+    return f"the switch has no port {port} ({has})"
 
 
 @click.command(cls=Command)
@@ -241,6 +325,13 @@ def detach(
         # DELETE alone says the same whether it was there: a mistyped port would go unnoticed.
         answer = write(app, "DELETE", where, wait=wait, headers={"If-Match": "*"})
     except PreconditionFailed:
+        record = _attachment(app, where)
+        if _source(record) == "ovsdb":
+            keys = "weft-vni" if record.get("vlan") is None else "weft-vlan weft-vlans"
+            raise Refused(
+                f"{which} is not attached by configuration: the switch's OVSDB asks for it",
+                hint=f"on the switch: ovs-vsctl remove interface {port} external_ids {keys}",
+            ) from None
         app.output.done(
             {"deleted": False}, f"{which} was not attached to network {vni}: nothing to do."
         )

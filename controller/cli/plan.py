@@ -93,16 +93,21 @@ def parse_configuration(body: Any) -> Config:
     return config.load(json.dumps(body, ensure_ascii=False), "the controller's configuration")
 
 
+def is_end(step: Step) -> bool:
+    """Whether it is about an attachment."""
+    return isinstance(step.key, AttachmentKey)
+
+
 def describe(step: Step) -> str:
     """A step as ``path  member: value, ...``"""
-    said = ", ".join(f"{name}: {_text(value)}" for name, value in step.document.items())
+    said = ", ".join(f"{name}: {text(value)}" for name, value in step.document.items())
     return f"{step.key}  {said}" if said and step.action == CREATE else str(step.key)
 
 
 def change_lines(step: Step) -> Iterator[str]:
     """The members that a step changes: ``name: red -> blue``."""
     for name, (old, new) in step.changes.items():
-        yield f"{name}: {_text(old)} -> {_text(new)}"
+        yield f"{name}: {text(old)} -> {text(new)}"
 
 
 def summary(steps: list[Step]) -> str:
@@ -150,15 +155,16 @@ def _changes(key: Key, was: Document, to_be: Document) -> dict[str, tuple[Any, A
     return found
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A member's value, for people."""
     match value:
         case None | "":
             return "none"
         case bool():
             return "true" if value else "false"
         case list() | tuple():
-            return ", ".join(map(_text, value)) or "none"
+            return ", ".join(map(text, value)) or "none"
         case Mapping():
-            return ", ".join(f"{k} {_text(v)}" for k, v in value.items()) or "none"
+            return ", ".join(f"{k} {text(v)}" for k, v in value.items()) or "none"
         case _:
             return str(value)

@@ -122,7 +122,7 @@ def _token_in(path: str, origin: str) -> tuple[str, str]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise Usage(f"the token file {path} ({origin}) cannot be read: {reason}") from None
-    return _checked(text, f"{path}, by {origin}"), f"{path}, by {origin}"
+    return _checked(text, f"{path} ({origin})"), f"{path} ({origin})"
 
 
 def _checked(token: str, origin: str) -> str:

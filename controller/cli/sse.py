@@ -109,7 +109,7 @@ def events(
                 raise
             why = error.message
         except _BROKEN as error:
-            why = f"the connection is lost ({type(error).__name__})"
+            why = f"the connection is lost: {_words(error)}"
         parser.restart()
         pause = min((parser.pause or FIRST_PAUSE) * 2**failures, MAX_PAUSE)
         failures += 1
@@ -123,6 +123,16 @@ _BROKEN: Final = (
     requests.RequestException,
     OSError,
 )
+
+
+def _words(error: Exception) -> str:
+    """What became of a connection."""
+    text = f"{type(error).__name__} {error}".lower()
+    if isinstance(error, TimeoutError) or "timeout" in text or "timed out" in text:
+        return f"nothing was heard for {SILENCE:.0f} s"
+    if "reset" in text or "aborted" in text:
+        return "it was reset"
+    return "it ended in the middle of the stream"
 
 
 def _chunks(response: requests.Response) -> Iterable[bytes]:

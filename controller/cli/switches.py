@@ -9,7 +9,7 @@ import click
 
 from controller import model
 from controller.cli.app import App, Command, Group, pass_app
-from controller.cli.changes import CREATED, finish, try_out, write, writes
+from controller.cli.changes import CREATED, NOTHING, finish, try_out, write, writes
 from controller.cli.client import path
 from controller.cli.errors import NotFound, PreconditionFailed, Refused, printable
 from controller.cli.networks import status
@@ -30,10 +30,12 @@ def state(found: Record) -> str:
     """One word for how a switch is."""
     if not found.get("connected"):
         return "down"
-    return "synced" if found.get("synced") else "syncing"
+    if not found.get("synced"):
+        return "syncing"
+    return "behind" if (found.get("applied") or 0) < (found.get("wanted") or 0) else "synced"
 
 
-STATE_STYLES = {"down": "red", "syncing": "yellow", "synced": "green"}
+STATE_STYLES = {"down": "red", "syncing": "yellow", "behind": "yellow", "synced": "green"}
 
 SWITCHES = (
     Column("SWITCH", lambda s: s["dpid"]),
@@ -161,6 +163,8 @@ def set_(
         if name in body:
             raise click.UsageError(f"{name} is given and unset at the same time")
         body[name] = None
+    if not body:
+        raise click.UsageError(NOTHING)
     where = path("switches", switch)
     absent = {"If-None-Match": "*"}
     new = {key: value for key, value in body.items() if value is not None}
@@ -214,8 +218,9 @@ def forget(app: App, /, *, switch: str, dry_run: bool, wait: float | None) -> No
 @click.argument("address", metavar="ADDRESS")
 @click.option("--bridge", default="br-int", show_default=True, help="The bridge; made if absent.")
 @click.option(
-    "--controller", "controllers", multiple=True, metavar="tcp:HOST[:PORT]",
-    help="The controller that the bridge follows. Repeatable. Left out: as it is.",
+    "--controller", "controllers", multiple=True, metavar="HOST|tcp:HOST[:PORT]",
+    help="The controller that the bridge follows; its port is 6653 if not given. Repeatable. "
+    "Left out: as it is.",
 )  # fmt: skip
 @click.option("--replace-controller", is_flag=True, help="Other controllers are taken away.")
 @click.option("--dpid", type=SWITCH, metavar="DPID", help="The bridge's datapath id.")
@@ -228,16 +233,18 @@ def forget(app: App, /, *, switch: str, dry_run: bool, wait: float | None) -> No
     "--datapath", type=click.Choice(["system", "netdev"]), help="Of a bridge that is to be made."
 )
 @click.option("--dry-run", is_flag=True, help="Only show what there is to do.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask, even where flows are dropped.")
 @pass_app
 def prepare(
     app: App, /, *, address: str, bridge: str, controllers: tuple[str, ...],
     replace_controller: bool, dpid: str | None, local_ip: str | None, tunnel_port: str,
-    dst_port: int | None, datapath: str | None, dry_run: bool,
+    dst_port: int | None, datapath: str | None, dry_run: bool, yes: bool,
 ) -> None:  # fmt: skip
     """Make an Open vSwitch ready for Weft, through its OVSDB server at ADDRESS.
 
     ADDRESS is HOST, tcp:HOST:PORT or unix:PATH; the port is 6640 if not given. This asks the
-    switch, not the controller. What is right already stays as it is.
+    switch, not the controller. What is right already stays as it is. What is to be changed is
+    shown first; where that drops the bridge's flows, you are asked.
     """
     # Late: it brings the OVSDB libraries, which no other command needs.
     with warnings.catch_warnings():
@@ -254,32 +261,48 @@ def prepare(
         local_ip=None if local_ip is None else model.parse_vtep(local_ip),
         datapath_type=datapath,
     )
+    table = app.output.format == "table"
     try:
         with app.output.busy(f"asking {address}"):
-            done = provision.prepare(address, wanted, dry_run=dry_run)
+            done = provision.prepare(address, wanted, dry_run=True)
+        if table:
+            for change in done.changes:
+                click.echo(printable(change.sentence))  # says so where flows are flushed
+        if not dry_run:
+            question = f"This drops all flows of bridge {bridge} at {done.server}. Do it?"
+            if any(c.flushes for c in done.changes) and not app.confirm(question, yes):
+                app.output.note("Nothing was changed.")
+                return
+            with app.output.busy(f"preparing {address}"):
+                done = provision.prepare(address, wanted, agreed=done.changes)
     except provision.ProvisionError as error:
         raise Refused(str(error)) from None
     record = {
         "server": done.server,
         "bridge": done.bridge,
         "dpid": None if done.dpid is None else model.format_dpid(done.dpid),
+        "followed": done.followed,
         "changes": [{"change": c.sentence, "flushes": c.flushes} for c in done.changes],
         "notes": list(done.notes),
         "problems": list(done.problems),
         "dry_run": done.dry_run,
     }
-    if app.output.format == "table":
-        for change in done.changes:
-            drops = " (this drops all its flows)" if change.flushes else ""
-            click.echo(printable(f"{change.sentence}{drops}"))
-    if dry_run and done.changes:
-        summary = "dry run: nothing was changed"
-    else:
-        known = f", datapath id {record['dpid']}" if record["dpid"] else ""
-        how = "configured" if done.problems else "ready"
-        summary = f"Bridge {bridge} at {done.server} is {how}{known}."
-    app.output.done(record, summary)
+    app.output.done(record, _summary(record))
     for text in done.notes:
         app.output.note(f"note: {text}")
     if done.problems:
         raise Refused("the switch does not work as it should", details=done.problems)
+
+
+def _summary(done: Record) -> str:
+    """What was made of a switch, in a sentence."""
+    if done["dry_run"] and done["changes"]:
+        return "dry run: nothing was changed"
+    known = f", datapath id {done['dpid']}" if done["dpid"] else ""
+    how = "ready"
+    if done["problems"]:
+        how = "configured"
+    elif not done["followed"]:
+        how = "prepared, but follows no controller: give --controller"
+        return f"Bridge {done['bridge']} at {done['server']}{known}, is {how}."
+    return f"Bridge {done['bridge']} at {done['server']} is {how}{known}."

@@ -35,7 +35,8 @@ def new(app: App, /, *, name: str, role: str, path: str | None) -> None:
     try:
         secret, line = new_token(name, Role[role.upper()])
     except ValueError as error:
-        raise Usage(f"'{name}' cannot be the name of a token: {error}") from None
+        why = "a name has no spaces" if len(name.split()) != 1 else str(error)
+        raise Usage(f"'{name}' cannot be the name of a token: {why}") from None
     if path:
         _add(path, line)
     record = {"name": name, "role": role, "token": secret, "line": line, "file": path}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -51,6 +52,29 @@ class Parsed(click.ParamType[str]):
         ]
 
 
+class OneOf(click.ParamType[str]):
+    """A name of a few that are known; ``also``: a pattern of what else may be given."""
+
+    def __init__(self, name: str, known: tuple[str, ...], also: str = "") -> None:
+        self.name = name
+        self.known = known
+        self._also = also
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if text not in self.known and not re.fullmatch(self._also, text):
+            close = difflib.get_close_matches(text, self.known, 1)
+            meant = f" (did you mean '{close[0]}'?)" if close else ""
+            known = ", ".join(self.known)
+            self.fail(f"'{text}' is no {self.name}{meant}; known are {known}", param, ctx)
+        return text
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in self.known if name.startswith(incomplete)]
+
+
 def _items(ctx: click.Context, *path: object) -> list[dict[str, Any]]:
     """The first page of a list of the server's, quickly or not at all."""
     from controller.cli import client  # noqa: PLC0415
@@ -66,6 +90,11 @@ def _items(ctx: click.Context, *path: object) -> list[dict[str, Any]]:
 
 def _networks(ctx: click.Context) -> Iterable[tuple[str, str]]:
     return [(str(item["vni"]), item.get("name") or "") for item in _items(ctx, "networks")]
+
+
+def _networks_and_names(ctx: click.Context) -> Iterable[tuple[str, str]]:
+    found = list(_networks(ctx))
+    return [*found, *((name, f"network {vni}") for vni, name in found if name)]
 
 
 def _switches(ctx: click.Context) -> Iterable[tuple[str, str]]:
@@ -94,7 +123,7 @@ def _macs(ctx: click.Context) -> Iterable[tuple[str, str]]:
 
 def _network(text: str) -> str:
     """A VNI, or a network's name (resolved by :meth:`App.vni`)."""
-    if re.match("[0-9]", text):
+    if re.fullmatch("[0-9]+|0[xX][0-9a-fA-F]+", text):
         return str(model.parse_vni(text))
     if not text or len(text) > 64:
         raise ValueError(f"'{text}' is neither a VNI nor the name of a network")
@@ -109,11 +138,22 @@ def _dpid(text: str) -> str:
     return model.format_dpid(model.parse_dpid(text))
 
 
-VNI: Final = Parsed("vni", model.parse_vni, _networks)
-NETWORK: Final = Parsed("network", _network, _networks)
+NETWORK: Final = Parsed("network", _network, _networks_and_names)
 MAC: Final = Parsed("mac", _mac, _macs)
 SWITCH: Final = Parsed("switch", _dpid, _switches)
 PORT: Final = Parsed("port", model.parse_port, _ports)
 VLAN: Final = Parsed("vlan", model.parse_vlan)
 VTEP: Final = Parsed("vtep", model.parse_vtep, _vteps)
+# As the controller has them: to import it would take longer than most commands.
+TABLE: Final = OneOf("table", ("classify", "source", "guard", "forward", "egress"), r"[0-9]{1,3}")
+FEATURE: Final = OneOf("feature", ("attachments", "base", "endpoints", "flooding"))
+EVENT_TYPE: Final = OneOf(
+    "type of event",
+    (
+        *("endpoint.learned", "endpoint.moved", "endpoint.expired", "endpoint.*"),
+        *("vtep.discovered", "vtep.expired", "vtep.*", "switch.up", "switch.down", "switch.*"),
+        *("configuration.changed", "configuration.*", "flow.refused", "flow.*"),
+        *("limit.hit", "limit.*", "gap", "gap.*"),
+    ),
+)
 WAIT: Final = click.FloatRange(0, 60)

@@ -12,7 +12,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -46,6 +46,9 @@ OVSDB_PORT: Final = 6640
 TIMEOUT: Final = 10.0
 """Seconds for each of: to connect, to have the change accepted, to have it taken."""
 
+DPID_TIME: Final = 2.0
+"""Seconds for a bridge to have its datapath id, once the configuration is taken."""
+
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "Open_vSwitch": ("bridges", "other_config", "next_cfg", "cur_cfg"),
     "Bridge": (
@@ -67,6 +70,8 @@ class Prepared:
     changes: tuple[Change, ...]
     dpid: Dpid | None = None
     """The bridge's datapath id; None before it is made."""
+    followed: bool = False
+    """Whether the bridge follows any controller."""
     notes: tuple[str, ...] = ()
     """What is worth knowing and was left as it is."""
     problems: tuple[str, ...] = ()
@@ -88,12 +93,18 @@ def server(text: str) -> Remote:
 
 
 def prepare(
-    address: str, wanted: Wanted | None = None, *, dry_run: bool = False, timeout: float = TIMEOUT
+    address: str,
+    wanted: Wanted | None = None,
+    *,
+    dry_run: bool = False,
+    timeout: float = TIMEOUT,
+    agreed: Sequence[Change] | None = None,
 ) -> Prepared:
     """Make the switch whose OVSDB server is at ``address`` what is ``wanted``, and wait until
     its ovs-vswitchd has taken that; with ``dry_run`` only find out what there is to do.
 
-    ``timeout`` is in seconds, for each step. Raises :class:`ProvisionError`, and then nothing
+    ``timeout`` is in seconds, for each step. ``agreed``: the only changes that may be made, as a
+    dry run told them. Raises :class:`ProvisionError`, and then nothing
     was changed, unless it says that this is not known or that somebody else did.
     """
     wanted = wanted or Wanted()
@@ -106,8 +117,15 @@ def prepare(
                 )
             state = read(api.tables)
         changes = plan(state, wanted)
+        if agreed is not None and changes != list(agreed):
+            raise ProvisionError(
+                f"the switch of {remote} was changed in the meantime, and nothing was done: run "
+                "it again"
+            )
         problems: tuple[str, ...] = ()
-        if not dry_run:
+        if dry_run:
+            problems = () if changes else _problems(api, wanted)
+        else:
             target = _apply(api, remote, wanted, changes)
             problems = _settle(api, wanted, target, timeout)
         with api.ovsdb_connection.lock:
@@ -116,6 +134,7 @@ def prepare(
                 bridge=wanted.bridge,
                 changes=tuple(changes),
                 dpid=_dpid(api.tables, wanted.bridge),
+                followed=_followed(api.tables, wanted.bridge),
                 notes=tuple(notes(state, wanted)),
                 problems=problems,
                 dry_run=dry_run,
@@ -182,6 +201,11 @@ def _dpid(tables: Mapping[str, Any], bridge: str) -> Dpid | None:
     return parse_dpid(text) if text else None
 
 
+def _followed(tables: Mapping[str, Any], bridge: str) -> bool:
+    row = _row(tables, bridge)
+    return row is not None and any(_controller(c).primary for c in getattr(row, "controller", []))
+
+
 # Connecting
 
 
@@ -221,8 +245,10 @@ def _connected(remote: Remote, timeout: float) -> Iterator[_Api]:
     try:
         schema, numeric = _schema(remote, timeout)
     except (OSError, ValueError) as error:
+        strerror = getattr(error, "strerror", None)
+        reason = strerror.lower() if strerror else error
         raise ProvisionError(
-            f"OVSDB server {remote} does not answer: {error}. Is it the switch's, and does it "
+            f"OVSDB server {remote} does not answer: {reason}. Is it the switch's, and does it "
             f"listen there ('ovs-vsctl set-manager ptcp:{OVSDB_PORT}' on the switch)?"
         ) from error
     helper = SchemaHelper(None, schema)
@@ -348,8 +374,22 @@ def _settle(api: _Api, wanted: Wanted, target: int, timeout: float) -> tuple[str
             f"ovs-vswitchd has not taken the configuration in {timeout:g} s: is it running? "
             "It will take it when it starts",
         )
+    _wait(api, lambda: _dpid(api.tables, wanted.bridge) is not None, min(timeout, DPID_TIME))
+    return _problems(api, wanted)
+
+
+def _problems(api: _Api, wanted: Wanted) -> tuple[str, ...]:
+    """What Open vSwitch could not make of the bridge."""
     with api.ovsdb_connection.lock:
-        return tuple(_interface_errors(_row(api.tables, wanted.bridge)))
+        problems = list(_interface_errors(_row(api.tables, wanted.bridge)))
+        made = _dpid(api.tables, wanted.bridge) is not None
+    if not made:
+        problems.insert(
+            0,
+            f"bridge {wanted.bridge} has no datapath id: Open vSwitch could not make it, and the "
+            "log of ovs-vswitchd says why",
+        )
+    return tuple(problems)
 
 
 def _interface_errors(bridge: Any) -> Iterable[str]:

@@ -69,7 +69,8 @@ class Wanted:
 
     bridge: str = "br-int"
     controllers: tuple[str, ...] = ()
-    """``tcp:HOST[:PORT]`` or ``ssl:HOST[:PORT]``, PORT being 6653; empty: as it is."""
+    """``tcp:HOST[:PORT]`` or ``ssl:HOST[:PORT]``, PORT being 6653, or only ``HOST[:PORT]`` for
+    tcp; empty: as it is."""
     tunnels: tuple[Tunnel, ...] = (Tunnel(),)
     dpid: Dpid | None = None
     local_ip: VtepAddress | None = None
@@ -146,12 +147,10 @@ def plan(state: State, wanted: Wanted) -> list[Change]:
 def notes(state: State, wanted: Wanted) -> list[str]:
     """What is worth knowing and is not changed."""
     found = []
-    ours, others = _split(state, wanted)
+    _, others = _split(state, wanted)
     if wanted.controllers and not wanted.replace_controller:
         for other in others:
             found.append(f"bridge {wanted.bridge}: follows {other.target} too, which is left so")
-    if not wanted.controllers and not ours and not others:
-        found.append(f"bridge {wanted.bridge}: follows no controller")
     return found
 
 
@@ -161,9 +160,15 @@ def controller_target(text: str) -> str:
     port = int(match[3] or OPENFLOW_PORT) if match else 0
     if not match or not 0 < port < 65536:
         raise ValueError(
-            f"'{text}' is no controller: write tcp:ADDRESS:PORT, an IPv6 address in brackets"
+            f"'{text}' is no controller: write HOST or tcp:HOST:PORT, an IPv6 address in brackets"
         )
     return f"{match[1]}:{match[2]}:{port}"
+
+
+def wanted_target(text: str) -> str:
+    """The same for a controller that is asked for, where ``tcp:`` may be left out."""
+    scheme = re.match(r"(tcp|ssl|p?unix|ptcp|pssl):", text)
+    return controller_target(text if scheme else f"tcp:{text}")
 
 
 # The bridge
@@ -306,7 +311,7 @@ def _canonical(address: str | None) -> str | None:
 def _split(state: State, wanted: Wanted) -> tuple[dict[str, Controller], list[Controller]]:
     """The bridge's controllers: those wanted, by target, and the other ones."""
     bridge = state.bridges.get(wanted.bridge)
-    targets = [controller_target(text) for text in wanted.controllers]
+    targets = [wanted_target(text) for text in wanted.controllers]
     ours: dict[str, Controller] = {}
     others = []
     for controller in bridge.controllers if bridge else ():
@@ -330,7 +335,7 @@ def _plan_controllers(state: State, wanted: Wanted) -> Iterator[Change]:
         raise ProvisionError(str(error)) from None
     if not wanted.controllers:
         return
-    name, targets = wanted.bridge, [controller_target(text) for text in wanted.controllers]
+    name, targets = wanted.bridge, [wanted_target(text) for text in wanted.controllers]
     settings: dict[str, Value] = {
         "max_backoff": wanted.max_backoff,
         "inactivity_probe": wanted.inactivity_probe,

@@ -114,6 +114,28 @@ def test_from_nothing_to_ready_and_nothing_more_to_do(switch: Vtep) -> None:
     assert database(switch) == before
 
 
+def test_only_what_was_agreed_to_is_done(switch: Vtep) -> None:
+    would = prepare(SERVER, WANTED, dry_run=True)
+    assert not would.followed
+    switch.vsctl("set", "open", ".", "other_config:local_ip=192.0.2.1")
+    before = database(switch)
+    with pytest.raises(ProvisionError, match="changed in the meantime, and nothing was done"):
+        prepare(SERVER, WANTED, agreed=would.changes)
+    assert database(switch) == before
+    would = prepare(SERVER, WANTED, dry_run=True)
+    done = prepare(SERVER, WANTED, agreed=would.changes)
+    assert (done.changes, done.followed, done.problems) == (would.changes, True, ())
+
+
+def test_a_bridge_that_cannot_be_made_is_not_ready(switch: Vtep) -> None:
+    prepare(SERVER, WANTED)
+    switch.vsctl("--no-wait", "set", "bridge", "br-int", "datapath_type=nonsense")
+    switch.vsctl("--no-wait", "clear", "bridge", "br-int", "datapath_id")
+    for dry_run in (False, True):
+        problems = prepare(SERVER, WANTED, dry_run=dry_run).problems
+        assert any("bridge br-int has no datapath id" in problem for problem in problems)
+
+
 def test_a_dry_run_changes_nothing(switch: Vtep) -> None:
     before = database(switch)
     would = prepare(SERVER, WANTED, dry_run=True)

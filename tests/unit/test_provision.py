@@ -25,6 +25,7 @@ from controller.ovsdb.readiness import (
     controller_target,
     notes,
     plan,
+    wanted_target,
 )
 
 A, B, C = (f"tcp:192.0.2.{n}:6653" for n in (101, 102, 103))
@@ -277,9 +278,30 @@ def test_settings_of_a_controller_whose_target_changes() -> None:
     ]
 
 
-def test_a_note_that_there_is_no_controller() -> None:
-    assert notes(state(), Wanted()) == ["bridge br-int: follows no controller"]
+def test_without_a_wanted_controller_others_are_no_note() -> None:
+    assert notes(state(), Wanted()) == []
     assert notes(state(controller(A)), Wanted()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("192.0.2.1", "tcp:192.0.2.1:6653"),
+        ("controller.example:6654", "tcp:controller.example:6654"),
+        ("[2001:db8::1]", "tcp:[2001:db8::1]:6653"),
+        ("ssl:192.0.2.1", "ssl:192.0.2.1:6653"),
+    ],
+)
+def test_a_bare_host_is_a_controller(text: str, target: str) -> None:
+    assert wanted_target(text) == target
+    (*_, added) = plan(state(), Wanted(controllers=(text,)))
+    assert added.values["target"] == target
+
+
+@pytest.mark.parametrize("text", ["", "ptcp:6653", "unix:/run/x", "2001:db8::1", "a:0", "a b"])
+def test_no_controller_is_asked_for(text: str) -> None:
+    with pytest.raises(ValueError, match="is no controller"):
+        wanted_target(text)
 
 
 @pytest.mark.parametrize(
@@ -296,10 +318,10 @@ def test_targets(text: str, target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "192.0.2.1", "ptcp:6653", "tcp:2001:db8::1", "tcp:a:0", "tcp:a:65536", "tcp:a:x"]
+    "text", ["", "ptcp:6653", "tcp:2001:db8::1", "tcp:a:0", "tcp:a:65536", "tcp:a:x"]
 )
 def test_bad_targets(text: str) -> None:
-    with pytest.raises(ProvisionError, match="write tcp:ADDRESS:PORT"):
+    with pytest.raises(ProvisionError, match="write HOST or tcp:HOST:PORT"):
         plan(state(), Wanted(controllers=(text,)))
 
 

@@ -80,7 +80,7 @@ class Api:
             return self._get(path, request)
         if path == "batch":
             return self._batch(request)
-        if request.method == "DELETE" and path.endswith("/endpoints"):
+        if request.method == "DELETE" and path.split("/")[-1] == "endpoints":
             return 200, {"flushed": 3}, {}
         return self._write(request.method, path, request.body, request.headers)
 

@@ -184,6 +184,18 @@ def test_apply_twice(api: Api, weft: Weft, file: Path) -> None:
     assert len(api.sent("POST")) == 1
 
 
+def test_attachments_that_are_not_in_force_are_counted(api: Api, weft: Weft, file: Path) -> None:
+    ends = (f"networks/100/attachments/{S1}/trunk0", f"networks/100/attachments/{S2}/3")
+    for end, state in zip(ends, ("conflict", "attached"), strict=True):
+        api.status[end] = {"state": state}
+    api.status[f"networks/100/attachments/{S1}/h9"] = {"state": "no port"}  # of somebody else
+    result = weft("apply", file, "--yes")
+    assert (result.exit_code, result.stdout.endswith("Applied: revision 8.\n")) == (0, True)
+    warning = "1 attachment is not in force: see 'weft attachments'"
+    assert result.stderr == f"Warning: {warning}\n"
+    assert len([r for r in api.sent("GET") if r.path.endswith("/attachments")]) == 1
+
+
 def test_from_standard_input(api: Api, weft: Weft) -> None:
     assert weft("apply", "-", "--yes", input=NEW).exit_code == 0
     assert weft("apply", "-", "--yes", input="{").exit_code == 1

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,7 +14,13 @@ import yaml
 from controller import __version__
 from controller.cli.main import weft as root
 from controller.cli.reference import MARK, renewed
-from tests.unit.cli.fake import Api, Weft
+from controller.cli.types import FEATURE, TABLE
+from controller.model import Dpid
+from controller.ovsdb import provision
+from controller.ovsdb.readiness import Verb
+from controller.pipeline.explain import _MAKERS
+from controller.pipeline.tables import Table
+from tests.unit.cli.fake import Api, Weft, problem
 
 S1, S2 = "0000000000000001", "0000000000000002"
 H1 = f"networks/100/attachments/{S1}/h1"
@@ -134,7 +141,49 @@ def test_attach_says_that_the_port_is_not_there(api: Api, weft: Weft) -> None:
     api.status[where] = {"state": "no port", "detail": "switch 1 has no eth9"}
     result = weft("attach", "100", "1", "eth9")
     assert result.exit_code == 0
-    assert "Warning: no port: switch 1 has no eth9" in result.stderr
+    not_yet = f"Port eth9 of switch {S1} is to be attached to network 100, but is not yet: "
+    assert result.stdout == f"{not_yet}the switch has no port eth9 (it has none to attach)\n"
+    ports = [{"number": n, "name": f"h{n}"} for n in (1, 3, 9)]
+    ports.append({"number": 0xFFFFFFFE, "name": "br-int"})
+    api.status[f"switches/{S1}"] |= {"ports": ports, "tunnels": {"flow_based": 9}}
+    result = weft("attach", "100", "1", "eth9")
+    assert result.stdout == f"{not_yet}the switch has no port eth9 (it has h1, h3)\n"
+    api.status[where] = {"state": "no switch", "detail": "the switch is not connected"}
+    result = weft("attach", "100", "1", "eth9", "--wait", "1", "-o", "json")
+    assert (result.exit_code, json.loads(result.stdout)["port"]) == (0, "eth9")
+    assert f"{not_yet}the switch is not connected" in result.stderr
+
+
+def test_attach_in_a_conflict(api: Api, weft: Weft) -> None:
+    api.status[H1] = {"state": "conflict", "detail": "the port is in another network"}
+    result = weft("attach", "100", "1", "h1")
+    assert (result.exit_code, "but is not yet: the port is in" in result.stdout) == (0, True)
+    result = weft("attach", "100", "1", "h1", "--wait", "1")
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert "but is not yet: the port is in another network\nHint: " in result.stderr
+    api.outstanding = [{"switch": S1, "reason": "not connected", "applied": 11}]
+    assert weft("attach", "100", "1", "h1", "--wait", "1", "-o", "json").exit_code == 5
+
+
+def test_attach_instead_of_another_vlan(weft: Weft) -> None:
+    result = weft("attach", "100", "1", "h1", "--vlan", "10")
+    assert "attached to network 100, instead of untagged (a port can be" in result.stdout
+    result = weft("attach", "100", "1", "h1", "--vlan", "20")
+    assert result.stdout.endswith(
+        "VLAN 20, is attached to network 100, instead of VLAN 10 (a port can be in a network once)."
+        "\n"
+    )
+    assert "instead" not in weft("attach", "100", "1", "h1", "--vlan", "20").stdout
+
+
+@pytest.mark.parametrize(("vlan", "keys"), [(None, "weft-vni"), (10, "weft-vlan weft-vlans")])
+def test_detach_what_ovsdb_attached(api: Api, weft: Weft, vlan: int | None, keys: str) -> None:
+    del api.configured[H1]
+    shown = {"vni": 100, "switch": S1, "port": "h1", "vlan": vlan, "revision": None}
+    api.plain[H1] = {**shown, "status": {"state": "attached", "source": "ovsdb"}}
+    result = weft("detach", "100", "1", "h1")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"ovs-vsctl remove interface h1 external_ids {keys}\n" in result.stderr
 
 
 def test_wait(api: Api, weft: Weft) -> None:
@@ -145,6 +194,7 @@ def test_wait(api: Api, weft: Weft) -> None:
     assert result.exit_code == 6
     assert "is attached" in result.stdout
     assert f"  switch {S2}: not connected\n" in result.stderr
+    assert f"'weft switch show {S2}' shows how far it is" in result.stderr
     assert weft("attach", "100", "2", "h2", "--wait", "61").exit_code == 2
 
 
@@ -171,6 +221,32 @@ def test_dry_run(api: Api, weft: Weft) -> None:
     ]
     assert H1 in api.configured
     assert json.loads(weft("detach", "100", "1", "h1", "--dry-run", "-o", "json").stdout)
+
+
+def test_a_dry_run_shows_the_members_that_change(api: Api, weft: Weft) -> None:
+    def lines(*args: str) -> list[str]:
+        result = weft(*args, "--dry-run")
+        assert result.exit_code == 0, result.stderr
+        shown: list[str] = result.stdout.splitlines()
+        return shown[: shown.index("No switch is concerned.")]
+
+    api.trial = {"changes": [{"key": "networks/100", "change": "modified"}]}
+    assert lines("network", "set", "red", "--ageing", "60", "--name", "red") == [
+        *("~ networks/100", "    ageing: 300 -> 60"),
+    ]
+    assert lines("network", "set", "red", "--vtep", "192.0.2.9")[1:] == [
+        "    vteps: none -> 192.0.2.9"
+    ]
+    api.trial = {"changes": [{"key": f"switches/{S1}", "change": "modified"}]}
+    api.configured[f"switches/{S1}"] = {"vtep": "192.0.2.1", "peer_ports": {"192.0.2.8": 3}}
+    peer = ("--peer-port", "192.0.2.9=4", "--unset", "vtep")
+    assert lines("switch", "set", "1", *peer) == [
+        f"~ switches/{S1}",
+        "    peer_ports: 192.0.2.8 3 -> 192.0.2.9 4",
+        "    vtep: 192.0.2.1 -> the default",
+    ]
+    api.trial = {"changes": [{"key": f"networks/100/attachments/{S2}/h2", "change": "created"}]}
+    assert lines("attach", "100", "2", "h2", "--vlan", "7")[1:] == ["    vlan: 7"]
 
 
 # Endpoints and VTEPs -------------------------------------------------------------------------
@@ -207,6 +283,27 @@ def test_flush(api: Api, weft: Weft, noun: str) -> None:
     assert (request.path, request.query) == ("/v1/networks/100/endpoints", {"port": ["h1"]})
 
 
+def test_flush_everywhere(api: Api, weft: Weft) -> None:
+    result = weft("endpoints", "flush", "--vtep", "192.0.2.9", "--wait", "2")
+    assert result.stdout == "Forgotten endpoints of all networks: 3.\n"
+    (request,) = api.sent("DELETE")
+    assert request.path == "/v1/endpoints"
+    assert request.query == {"vtep": ["192.0.2.9"], "wait": ["applied"], "timeout": ["2.0"]}
+    api.trial = {"changes": [{"key": ENDPOINT, "change": "forgotten"}]}
+    result = weft("endpoint", "flush", "--vtep", "192.0.2.9", "--dry-run")
+    assert result.stdout.splitlines()[0] == f"- {ENDPOINT}"
+    late = {"revision": 7, "generation": 12, "outstanding": [{"switch": S1, "reason": "r"}]}
+    api.scripted = [(202, late, {})]
+    assert weft("endpoint", "flush", "100", "--wait", "1").exit_code == 6
+    assert weft("endpoint", "flush").exit_code == 2
+
+
+def test_no_endpoint_of_an_ip_address(api: Api, weft: Weft) -> None:
+    api.lists["endpoints"] = []
+    assert "need not be all" in weft("endpoints", "--ip", "10.0.0.9").stderr
+    assert weft("endpoints", "--mac", "02").stderr == "No endpoint is known.\n"
+
+
 def test_vteps(api: Api, weft: Weft) -> None:
     of = [{"vni": 100, "how": "static", "endpoints": 2, "leaving_at": None}]
     vtep = {"address": "192.0.2.9", "status": {"kind": "foreign", "networks": of}}
@@ -224,6 +321,44 @@ def test_vteps(api: Api, weft: Weft) -> None:
 def test_switches(weft: Weft) -> None:
     assert f"{S1}  synced  192.0.2.1" in weft("switches").stdout
     assert "State           synced" in weft("switch", "show", "1").stdout
+
+
+def test_a_switch_that_is_behind(api: Api, weft: Weft) -> None:
+    api.status[f"switches/{S1}"] |= {"wanted": 12, "applied": 11}
+    assert f"{S1}  behind  192.0.2.1" in weft("switches").stdout
+    api.plain["status"] = {"switches": {"known": 1, "connected": 1, "synced": 1}}
+    assert "1 known, 1 connected, 1 synced, 1 behind\n" in weft("status").stdout
+    api.status[f"switches/{S1}"]["applied"] = 12
+    assert "1 known, 1 connected, 1 synced\n" in weft("status").stdout
+
+
+@pytest.mark.parametrize(
+    "args", [("network", "set", "100"), ("network", "set", "red", "--dry-run"),
+             ("switch", "set", "1"), ("defaults", "set")]
+)  # fmt: skip
+def test_nothing_given_to_change(api: Api, weft: Weft, args: tuple[str, ...]) -> None:
+    if args[-1] == "--dry-run":
+        api.scripted = [
+            (200, {"items": [{"vni": 100, "name": "red"}], "next": None}, {}),
+            problem(412, "If-None-Match does not hold."),
+        ]
+    before = dict(api.configured)
+    result = weft(*args)
+    assert result.exit_code == 2
+    assert "nothing given to change" in result.stderr
+    assert api.configured == before
+
+
+def test_a_network_is_set_by_its_name(api: Api, weft: Weft) -> None:
+    assert weft("network", "set", "red", "--ageing", "60").stdout == "Network 100 is set.\n"
+    assert api.configured["networks/100"] == {"name": "red", "ageing": 60}
+    result = weft("network", "set", "blue", "--ageing", "60")
+    assert result.exit_code == 1
+    assert "to make it: weft network set VNI --name blue\n" in result.stderr
+    assert weft("network", "set", "200").stdout == "Network 200 is made.\n"
+    for name in ("7", "0x10"):
+        result = weft("network", "set", "300", "--name", name)
+        assert (result.exit_code, "would be read as a VNI" in result.stderr) == (2, True)
 
 
 def test_switch_set(api: Api, weft: Weft) -> None:
@@ -266,7 +401,64 @@ def test_prepare_that_cannot_connect(weft: Weft, tmp_path: Path) -> None:
     result = weft("switch", "prepare", f"unix:{tmp_path}/none", "--dry-run")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
+    assert "unix:" in result.stderr
+    assert "does not answer: no such file or directory. Is it" in result.stderr
     assert weft("switch", "prepare", "tcp:x:y").exit_code == 1
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What each call of the OVSDB part answers."""
+    answers: list[Any] = []
+
+    def prepare(*_: object, dry_run: bool = False, agreed: object = None) -> Any:
+        done = answers.pop(0)
+        assert dry_run is (agreed is None) is done.dry_run
+        return done
+
+    monkeypatch.setattr(provision, "prepare", prepare)
+    return answers
+
+
+FLUSH = provision.Change(
+    Verb.ADD, "Controller", "c", "c added; all flows are flushed", flushes=True
+)
+CALM = provision.Change(Verb.SET, "Bridge", "br-int", "protocols are set")
+
+
+def outcome(*changes: provision.Change, **more: Any) -> Any:
+    given = {"dpid": Dpid(1), "followed": True, **more}
+    return provision.Prepared("tcp:s:6640", "br-int", changes, **given)
+
+
+def test_prepare_asks_before_flows_are_dropped(weft: Weft, prepared: list[Any]) -> None:
+    prepared[:] = [outcome(FLUSH, dry_run=True)]
+    result = weft("switch", "prepare", "s")
+    assert result.exit_code == 2
+    assert result.stdout == "c added; all flows are flushed\n"
+    assert "nothing was changed" in result.stderr
+    prepared[:] = [outcome(FLUSH, dry_run=True), outcome(FLUSH)]
+    result = weft("switch", "prepare", "s", "--yes")
+    assert result.exit_code == 0
+    ready = f"Bridge br-int at tcp:s:6640 is ready, datapath id {S1}."
+    assert result.stdout.splitlines()[1:] == [ready]
+    prepared[:] = [outcome(CALM, dry_run=True), outcome(CALM)]
+    assert weft("switch", "prepare", "s").stdout.splitlines() == ["protocols are set", ready]
+    prepared[:] = [outcome(FLUSH, dry_run=True)]
+    result = weft("switch", "prepare", "s", "--dry-run")
+    assert result.stdout.splitlines()[1:] == ["dry run: nothing was changed"]
+
+
+def test_prepare_says_ready_only_of_what_is(weft: Weft, prepared: list[Any]) -> None:
+    prepared[:] = [outcome(dry_run=True), outcome(followed=False)]
+    result = weft("switch", "prepare", "s")
+    assert result.exit_code == 0
+    assert "prepared, but follows no controller: give --controller" in result.stdout
+    wrong = outcome(dpid=None, problems=("bridge br-int has no datapath id",))
+    prepared[:] = [outcome(dry_run=True), wrong]
+    result = weft("switch", "prepare", "s")
+    assert (result.exit_code, "ready" in result.stdout) == (1, False)
+    assert "  bridge br-int has no datapath id\n" in result.stderr
 
 
 def test_flows(api: Api, weft: Weft) -> None:
@@ -278,7 +470,8 @@ def test_flows(api: Api, weft: Weft) -> None:
         "packets": 5,
     }
     flow |= {"seconds": 7300.1, "owner": "weft", "words": "frames go to VTEP 192.0.2.2"}
-    other = {**flow, "owner": "other", "words": "", "table_name": "0"}
+    other = {**flow, "owner": "other", "words": "not Weft's: left alone", "table_name": "0"}
+    other |= {"match": "in_port=1", "actions": "output:2"}
     api.lists[f"switches/{S1}/flows"] = [flow, other]
     result = weft("flows", "1", "--network", "red", "--table", "forward")
     assert api.requests[-1].query == {
@@ -289,9 +482,26 @@ def test_flows(api: Api, weft: Weft) -> None:
     ]
     result = weft("flows", "1", "--all")
     assert result.stdout.splitlines()[2] == (
-        "0         300        5   2h  (not of Weft) table=3 ..."
+        "0         300        5   2h  (not of Weft) in_port=1: output:2"
     )
+    learned = {**flow, "owner": "switch", "words": "a way back"}
+    api.lists[f"switches/{S1}/flows"] = [learned]
+    assert "(made by the switch) a way back" in weft("flows", "1").stdout
+    api.lists[f"switches/{S1}/flows"] = [flow, other]
     assert weft("flows", "1", "--raw", "--all").stdout == "table=3 ...\n" * 2
+
+
+def test_flows_of_what_is_not_there(api: Api, weft: Weft) -> None:
+    result = weft("flows", "1", "--table", "foward")
+    assert result.exit_code == 2
+    assert "'foward' is no table (did you mean 'forward'?); known are classify" in result.stderr
+    assert weft("flows", "1", "--feature", "endpoint").exit_code == 2
+    api.lists[f"switches/{S1}/flows"] = []
+    assert weft("flows", "1", "--table", "40", "--feature", "base").exit_code == 0
+    assert TABLE.known == tuple(table.name.lower() for table in Table)
+    assert FEATURE.known == tuple(_MAKERS)
+    api.scripted = [problem(503, "switch 1 is not connected: it cannot be asked")]
+    assert "Hint: 'weft switches' tells" in weft("flows", "1").stderr
 
 
 # The rest ------------------------------------------------------------------------------------
@@ -303,6 +513,11 @@ def test_status(api: Api, weft: Weft) -> None:
     assert "Switches       1 connected" in result.stdout
     assert "Configuration  line 3" in result.stdout
     assert "Warning" in result.stderr
+    store = {"path": "weft.db", "revision": 3, "commits": 7, "failure": None}
+    api.plain["status"] = {"store": store}
+    assert "Store          weft.db\n" in weft("status").stdout
+    store["failure"] = "disk full"
+    assert "Store          weft.db, which fails: disk full\n" in weft("status").stdout
 
 
 def test_new_token(weft: Weft, tmp_path: Path) -> None:
@@ -316,7 +531,8 @@ def test_new_token(weft: Weft, tmp_path: Path) -> None:
     assert again.exit_code == 1
     assert "the name is that of line 1" in again.stderr
     assert len(path.read_text().splitlines()) == 1
-    assert weft("token", "new", "a b", "--role", "viewer").exit_code == 2
+    result = weft("token", "new", "a b", "--role", "viewer")
+    assert (result.exit_code, "a name has no spaces" in result.stderr) == (2, True)
     alone = json.loads(weft("token", "new", "x", "--role", "admin", "-o", "json").stdout)
     assert alone["line"].startswith("x admin ")
 

@@ -16,6 +16,8 @@ from controller.cli.client import Client
 from controller.cli.errors import NotAllowed, Unreachable
 from controller.cli.events import describe, happened_before, parse_since
 from controller.cli.settings import Settings
+from controller.cli.types import EVENT_TYPE
+from controller.rest.system import TYPES
 from tests.unit.cli.fake import Api, Weft, event, problem
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -122,9 +124,10 @@ def test_follow(api: Api, weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 4
     assert result.stdout.splitlines() == [
         "2026-01-31T12:00:00.123Z  endpoint.learned       network 100 02:00:00:00:00:01 at unknown",
-        "*** GAP: 5 events were missed; 'weft endpoints' and 'weft switches' show what is now ***",
     ]
-    assert "; trying again in 0 s\n" in result.stderr
+    assert "Warning: GAP: 5 events were missed; 'weft endpoints' and" in result.stderr
+    lost = "the connection is lost: it ended in the middle of the stream; trying again in 0 s\n"
+    assert lost in result.stderr
     assert api.requests[0].query == {"type": ["endpoint.*", "gap"], "vni": ["100"]}
 
 
@@ -136,6 +139,25 @@ def test_follow_as_json_lines(api: Api, weft: Weft, monkeypatch: pytest.MonkeyPa
     assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["1-1", "1-2"]
     assert "Warning: GAP: events were missed" in result.stderr
     assert api.requests[0].query == {"since": ["0"]}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (TimeoutError("timed out"), "nothing was heard for 45 s"),
+        (ConnectionResetError(104, "Connection reset by peer"), "it was reset"),
+        (OSError("IncompleteRead"), "it ended in the middle of the stream"),
+    ],
+)
+def test_a_lost_connection_in_words(error: Exception, words: str) -> None:
+    assert sse._words(error) == words
+
+
+def test_types_that_are_none(weft: Weft) -> None:
+    result = weft("events", "--type", "endpoint.learnt")
+    assert result.exit_code == 2
+    assert "is no type of event (did you mean 'endpoint.learned'?)" in result.stderr
+    assert set(EVENT_TYPE.known) == set(TYPES)
 
 
 def test_ctrl_c(api: Api, weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:

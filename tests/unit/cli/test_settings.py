@@ -43,7 +43,7 @@ def test_a_token_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text("weft_abc\n")
     found = resolve({"token_file": str(path)}, {"WEFT_TOKEN": "other"})
-    assert (found.token, found.token_from) == ("weft_abc", f"{path}, by --token-file")
+    assert (found.token, found.token_from) == ("weft_abc", f"{path} (--token-file)")
     assert resolve({}, {"WEFT_TOKEN_FILE": str(path)}).token == "weft_abc"
 
 

@@ -43,12 +43,18 @@ def test_commands_are_completed() -> None:
     assert complete(incomplete="net") == ["networks", "network"]
     assert "set" in complete("network")
     assert complete("networks", "-o") == ["table", "json", "yaml"]
+    assert complete("flows", "1", "--table", incomplete="f") == ["forward"]
+    assert complete("flows", "1", "--feature", incomplete="f") == ["flooding"]
+    assert complete("events", "--type", incomplete="vtep") == [
+        *("vtep.discovered", "vtep.expired", "vtep.*"),
+    ]
 
 
 @pytest.mark.usefixtures("server")
 def test_what_the_server_knows_is_completed() -> None:
-    assert complete("network", "show") == ["100", "200"]
+    assert complete("network", "show") == ["100", "200", "red"]
     assert complete("network", "show", incomplete="2") == ["200"]
+    assert complete("events", "--network", incomplete="r") == ["red"]
     assert complete("flows") == [S1]
     assert complete("attach", "100") == [S1]
     assert complete("attach", "100", "1", incomplete="t") == ["trunk0"]
@@ -59,8 +65,8 @@ def test_completion_goes_where_the_options_say(
     server: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WEFT_URL")
-    assert complete("--url", server.url, "network", "show") == ["100", "200"]
-    assert complete("network", "show", "--url", server.url) == ["100", "200"]
+    assert complete("--url", server.url, "network", "show") == ["100", "200", "red"]
+    assert complete("network", "show", "--url", server.url) == ["100", "200", "red"]
 
 
 def test_completion_is_silent_without_a_server(
