@@ -121,15 +121,15 @@ class Engine:
         pause: Callable[[], None] = lambda: None,
         *,
         forget: Collection[tuple[Vni, Mac]] = (),
-        gone: Dpid | None = None,
+        gone: Collection[Dpid] = (),
     ) -> dict[Dpid, tuple[Program, Program]]:
         """What a change of configuration would do to each switch's flows and groups, as they
         are and as they would be; those that stay are in both or in neither. ``forget``: learned
-        endpoints that are forgotten with it; ``gone``: a switch that is. Nothing changes. To be
+        endpoints that are forgotten with it; ``gone``: switches that are. Nothing changes. To be
         called right after a flush. ``pause`` is called again and again."""
         vnis = {vni for vni, _ in forget}
-        if gone is not None:
-            vnis |= self.overlay.networks_on(gone)
+        for dpid in gone:
+            vnis |= self.overlay.networks_on(dpid)
         trial = Engine(overlay=self.overlay.fork(change, vnis))
         for part in change.slices(NETWORKS_AT_ONCE):
             trial.change(part, now)
@@ -138,8 +138,9 @@ class Engine:
             trial.forget(vni, mac, now)
             if count % ENDPOINTS_AT_ONCE == ENDPOINTS_AT_ONCE - 1:
                 pause()
-        if gone in trial.overlay.switches:
-            trial.forget_switch(gone, now)
+        for dpid in gone:
+            if dpid in trial.overlay.switches:
+                trial.forget_switch(dpid, now)
         rendered, _ = trial._touched.render(pause)
         return {dpid: programs for dpid, programs in rendered.items() if compare(*programs)}
 

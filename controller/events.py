@@ -173,11 +173,21 @@ class EventLog:
         """Have it called no more; one that is not called is fine."""
         self._listeners = tuple(other for other in self._listeners if other != listener)
 
-    def reader(self, after: str | None = None, wanted: Filter | None = None) -> Reader:
+    def close_readers(self, of: Callable[[str], bool]) -> None:
+        """End the readers of some owners, and wake them."""
+        for reader in list(self._readers):
+            if of(reader.owner):
+                reader.close()
+        for listener in self._listeners:
+            listener()
+
+    def reader(
+        self, after: str | None = None, wanted: Filter | None = None, owner: str = ""
+    ) -> Reader:
         """A reader of what follows an event id. None: only what is still to come;
         :data:`OLDEST`: all that is kept. After any id that says nothing here, it first gets a
         gap of unknown size, and then all that is kept."""
-        reader = Reader(self, after, wanted or Filter())
+        reader = Reader(self, after, wanted or Filter(), owner)
         self._readers.add(reader)
         return reader
 
@@ -219,8 +229,10 @@ Record = tuple[float, EventType, Fields | Callable[[], Fields]]
 class Reader:
     """Somebody's position in a log. Made by :meth:`EventLog.reader`."""
 
-    def __init__(self, log: EventLog, after: str | None, wanted: Filter) -> None:
+    def __init__(self, log: EventLog, after: str | None, wanted: Filter, owner: str) -> None:
         self.closed = False
+        self.owner = owner
+        """Who reads; a name of the caller's choice."""
         self._log = log
         self._wanted = wanted
         self._lost = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -42,6 +44,10 @@ DUMP_PATIENCE: Final = 30.0
 """Seconds that a switch may take for sums, and for all its flows."""
 DUMP_KEPT: Final = 30.0
 """Seconds that a dump serves the pages of one list."""
+LOOK_EVERY: Final = 0.25
+"""Seconds between two looks at whether all is well: anybody may ask."""
+PROBE_AFTER: Final = 3.0
+"""Seconds until a store that failed is tried again without anybody writing."""
 DUMPS: Final = 4
 GATHER: Final = 0.02
 """Seconds in which events are gathered before they are sent: while many are learned, waking each
@@ -68,6 +74,10 @@ class LiveBackend:
         self.started = app.started
         self.instance = app.herald.log.instance
         self._news = Signal()
+        self._aside = hub.Semaphore(1)
+        self._looked = float("-inf")
+        self._problems: list[str] = []
+        self._failing_since: float | None = None
         self._resumed = 0.0
         """When somebody came back from a pause, the last time."""
         self._dumps: dict[Dpid, tuple[float, list[DumpedFlow]]] = {}
@@ -87,7 +97,8 @@ class LiveBackend:
             self._resumed = time.monotonic()
 
     def aside(self, work: Callable[[], T]) -> T:
-        done: T = tpool.execute(work)
+        with self._aside:  # one at a time: what is large takes room, too
+            done: T = tpool.execute(work)
         return done
 
     def wait_for_events(self, seconds: float) -> None:
@@ -111,7 +122,7 @@ class LiveBackend:
         size: int = 1,
         *,
         forget: Collection[tuple[Vni, Mac]] = (),
-        gone: Dpid | None = None,
+        gone: Collection[Dpid] = (),
     ) -> Trial:
         change = self._app.desk.try_out(prepare, size)
         learned = tuple((vni, mac) for vni, mac in forget if self._is_learned(vni, mac))
@@ -120,7 +131,7 @@ class LiveBackend:
             time.monotonic(),
             self.pause,
             forget=learned,
-            gone=None if gone in self._app.sessions else gone,
+            gone=[dpid for dpid in gone if dpid not in self._app.sessions],
         )
         return Trial(change, self.registry.revision, programs, learned)
 
@@ -300,8 +311,23 @@ class LiveBackend:
 
     def problems(self) -> list[str]:
         """Why requests should not be sent here now."""
+        now = time.monotonic()
+        if now - self._looked > LOOK_EVERY:
+            self._looked, self._problems = now, self._look(now)
+        return self._problems
+
+    def _look(self, now: float) -> list[str]:
         failure = self.store_status().get("failure")
-        return [f"the store fails: {failure}"] if failure else []
+        if not failure:
+            self._failing_since = None
+            return []
+        if self._failing_since is None:
+            self._failing_since = now
+        if now - self._failing_since > PROBE_AFTER:
+            # It may be over, and nobody writes who is told that this is not ready.
+            with contextlib.suppress(StoreError):
+                tpool.execute(self._app.store.claim, "probe")
+        return [f"the store fails: {failure}"]
 
     # --- for the metrics -------------------------------------------------------------------
 
@@ -321,7 +347,7 @@ class LiveBackend:
                 connected=session is not None,
                 synced=session is not None and session.synced,
                 queued=session.queued if session is not None else 0,
-                sent=session.sent if session is not None else {},
+                sent=self._app.sent[dpid] + (session.sent if session is not None else Counter()),
             )
 
     def totals(self) -> Totals:

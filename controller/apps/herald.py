@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -20,6 +21,8 @@ from controller.history import (
 from controller.overlay import Overlay
 from controller.rest.backend import Outcome
 from controller.rest.measures import Counts
+
+_audit = logging.getLogger("weft.audit")
 
 KEYS: Final = 100
 """Keys that an event of changed configuration lists, at the most."""
@@ -48,10 +51,15 @@ class Herald:
         """Note a write that was carried out, if it changed anything."""
         writes = outcome.change.writes
         if writes:
+            keys = sorted(map(str, islice(writes, KEYS)))
+            _audit.info(
+                "committed by=%s revision=%d changes=%d keys=%s",
+                by, outcome.revision, len(writes), ",".join(keys),
+            )  # fmt: skip
             fields = {
                 "revision": outcome.revision,
                 "generation": outcome.generation,
-                "keys": sorted(map(str, islice(writes, KEYS))),
+                "keys": keys,
                 "changes": len(writes),
                 "by": by,
             }

@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
@@ -21,6 +21,7 @@ from os_ken.ofproto import ofproto_v1_3, ofproto_v1_4
 from controller import packets
 from controller.apps import garbage, inventories, settings
 from controller.apps.boot import open_store, replacement, restore
+from controller.apps.confirmations import Confirmations
 from controller.apps.desk import Desk
 from controller.apps.herald import Herald
 from controller.apps.inventories import Inventories
@@ -64,8 +65,6 @@ TURN: Final = 0.005
 """Seconds that may be spent on events between two pauses."""
 SLICE: Final = 10
 """Networks that are changed in one go."""
-MAX_UNCONFIRMED: Final = 1000
-"""Writes whose confirmation is timed, at the most."""
 
 
 Handler = TypeVar("Handler", bound=Callable[..., None])
@@ -102,15 +101,20 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
         self.store = open_store(self.options.store)
         self.registry = restore(self.store, self.options.config)
         self.started = time.time()
-        self.herald = Herald(self.store.claim("controller"), self.engine.overlay)
+        # Of a store that is gone or an old copy, claims begin anew: the time tells them apart.
+        instance = self.store.claim("controller") * 10**10 + int(time.time())
+        self.herald = Herald(instance, self.engine.overlay)
         self.sessions: dict[Dpid, Session] = {}
         self.inventories = Inventories(self._inventory)
         self.packet_ins: Counter[Dpid] = Counter()
+        self.sent: defaultdict[Dpid, Counter[str]] = defaultdict(Counter)
+        """Messages sent in sessions that are over, by switch and kind."""
         self._pace = Pace(self.options.packet_in_rate)
         self.desk = Desk(self.registry, self.store, self._apply)
         self.desk.on_commit = self.herald.counts.store_commit.observe
-        self.unconfirmed: list[tuple[float, dict[Dpid, int]]] = []
-        """Writes that switches have not confirmed yet: since when, and which generations."""
+        self._confirmations = Confirmations(
+            self._applied_by, self.herald.counts.write_to_applied.observe
+        )
         self.applied = Signal()
         """Fires whenever a switch has confirmed something, or is gone."""
         self.retries: dict[Dpid, float] = {}
@@ -199,8 +203,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             for dpid in list(self.sessions):
                 self._watch(dpid)
                 self._refresh(dpid)
-        if concerned:
-            self.unconfirmed = [*self.unconfirmed[-MAX_UNCONFIRMED:], (begun, concerned)]
+        self._confirmations.begin(begun, concerned)
         return self.engine.generation, concerned
 
     # --- switches come and go ---------------------------------------------------------------
@@ -217,8 +220,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
                 del self.sessions[dpid]
                 session.ended()
                 self.inventories.unwatch(dpid)
-                self.applied.fire()
-                self.herald.tell(EventType.SWITCH_DOWN, {"switch": format_dpid(dpid)})
+                self._ended(session)
                 log.warning("switch %s is gone; what it forwards stays", format_dpid(dpid))
             return
         if session is not None:
@@ -228,7 +230,15 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
                 log.error("switch %s connected from %s, and now from %s: do two bridges have the "
                           "same datapath id?", session.name, before, now)  # fmt: skip
             session.close()
+            self._ended(session)
         self._connected(dpid, dp)
+
+    def _ended(self, session: Session) -> None:
+        """A session is over."""
+        dpid = Dpid(session.datapath.id)
+        self.sent[dpid].update(session.sent)
+        self._confirmed()
+        self.herald.tell(EventType.SWITCH_DOWN, {"switch": session.name})
 
     def _connected(self, dpid: Dpid, dp: Any) -> None:
         log.info("switch %s connected from %s, OpenFlow 1.%d",
@@ -242,21 +252,13 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
             self._dump(dpid)
 
     def _confirmed(self) -> None:
-        """A switch has confirmed a change."""
-        now = time.monotonic()
-        left = []
-        for since, concerned in self.unconfirmed:
-            if any(self.lacks(dpid, generation) for dpid, generation in concerned.items()):
-                left.append((since, concerned))
-            else:
-                self.herald.counts.write_to_applied.observe(now - since)
-        self.unconfirmed = left
+        """A switch has confirmed a change, or is gone."""
+        self._confirmations.look(time.monotonic())
         self.applied.fire()
 
-    def lacks(self, dpid: Dpid, generation: int) -> bool:
-        """Whether a switch is connected and has not confirmed a generation."""
+    def _applied_by(self, dpid: Dpid) -> int | None:
         session = self.sessions.get(dpid)
-        return session is not None and session.applied < generation
+        return None if session is None else session.applied
 
     def _dump(self, dpid: Dpid) -> None:
         session = self.sessions.get(dpid)

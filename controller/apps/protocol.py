@@ -6,11 +6,14 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from typing import Any
+from typing import Any, Final
 
 from eventlet import wsgi
 
 from controller.rest.problem import MEDIA_TYPE, Problem
+
+HEAD_TIMEOUT: Final = 10.0
+"""Seconds that a connection may be silent before and within a request's head."""
 
 
 class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]  # eventlet has no types
@@ -19,6 +22,8 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]  # eventlet has no type
     def _read_request_line(self) -> Any:
         try:
             line = super()._read_request_line()
+            # Who says nothing holds a place that others need.
+            self.connection.settimeout(HEAD_TIMEOUT)
         except ssl.SSLError as problem:
             self.server.log.debug("no TLS with %s: %s", self.client_address, problem)
             return b""
@@ -55,6 +60,7 @@ class Protocol(wsgi.HttpProtocol):  # type: ignore[misc]  # eventlet has no type
         if coding is not None and coding.strip().lower() != "chunked":
             sentence = "The only Transfer-Encoding that is understood is chunked."
             return self._refuse(Problem("malformed", sentence))
+        self.connection.settimeout(self.server.socket_timeout)
         return True
 
     def get_environ(self) -> Any:

@@ -18,7 +18,7 @@ from os_ken.lib import hub
 from controller.apps import settings
 from controller.apps.backend import LiveBackend
 from controller.apps.listening import listen
-from controller.apps.protocol import Protocol
+from controller.apps.protocol import HEAD_TIMEOUT, Protocol
 from controller.rest.api import make_api
 from controller.rest.metrics import Metrics
 from controller.rest.routing import Limits
@@ -81,7 +81,10 @@ class RestApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no type
         """Read the token file again. One that is wrong changes nothing."""
         if self.options.rest_tokens:
             try:
-                self.guardian.tokens = tokens = _tokens(self.options.rest_tokens)
+                tokens = _tokens(self.options.rest_tokens)
+                known, self.guardian.tokens = set(self.guardian.tokens or ()), tokens
+                ended = {token.name for token in known - set(tokens)}
+                self.backend.events.close_readers(ended.__contains__)
                 log.info("tokens reloaded: %d", len(tokens))
             except (OSError, ValueError) as problem:
                 log.error("tokens not reloaded, the old ones hold: %s", problem)
@@ -137,7 +140,7 @@ class RestApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no type
             protocol=Protocol,
             max_size=self.options.rest_clients,
             socket_timeout=IDLE,
-            keepalive=True,
+            keepalive=HEAD_TIMEOUT,
             minimum_chunk_size=1,  # an event is sent when it happens
             debug=False,
         )

@@ -44,6 +44,8 @@ from controller.resources.keys import (
 )
 
 DEFAULT_TUNNEL_PORT: Final = "vxlan0"
+MAX_PEERS: Final = 4096
+"""VTEPs or peer ports that one document lists, at the most."""
 DPID_PATTERN: Final = (
     "^([0-9a-fA-F]{16}|([0-9a-fA-F]{2}:){7}[0-9a-fA-F]{2}|0x[0-9a-fA-F]{1,16}|[0-9]{1,19})$"
 )
@@ -130,7 +132,7 @@ class NetworkDocument(Document):
         True, strict=True, description="Whether addresses and VTEPs are learned from traffic"
     )
     vteps: tuple[Address, ...] = Field(
-        (), description="Foreign VTEPs that are always on the flood list"
+        (), max_length=MAX_PEERS, description="Foreign VTEPs that are always on the flood list"
     )
 
     @field_validator("name")
@@ -194,6 +196,7 @@ class SwitchDocument(Document):
     )
     peer_ports: dict[Address, PortMember] = Field(
         default_factory=dict,
+        max_length=MAX_PEERS,
         description="One logical tunnel port per peer, for a switch that cannot set the "
         "destination per flow",
     )

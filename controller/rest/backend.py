@@ -160,10 +160,10 @@ class Backend(Protocol):
         size: int = 1,
         *,
         forget: Collection[tuple[Vni, Mac]] = (),
-        gone: Dpid | None = None,
+        gone: Collection[Dpid] = (),
     ) -> Trial:
-        """What a write would do, together with forgetting learned endpoints, and a switch if it
-        is not connected; nothing changes. Raises as :meth:`write`."""
+        """What a write would do, together with forgetting learned endpoints, and switches
+        that are not connected; nothing changes. Raises as :meth:`write`."""
         ...
 
     def outstanding(self, outcome: Outcome, timeout: float) -> list[Outstanding]:

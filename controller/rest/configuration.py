@@ -9,7 +9,17 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from urllib.parse import unquote
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
 from controller.model import Config, Network, format_dpid, format_mac
 from controller.registry import Contradictory, Registry, Writes
@@ -28,6 +38,7 @@ from controller.resources import (
 from controller.resources.keys import AttachmentKey
 from controller.rest.backend import Backend, Outcome
 from controller.rest.bodies import JSON
+from controller.rest.endpoints import where_it_is
 from controller.rest.operations import Call, Operation, Reply, without_read_only
 from controller.rest.preconditions import PATTERN
 from controller.rest.preconditions import parse as parse_preconditions
@@ -38,10 +49,12 @@ from controller.rest.writes import Accepted, DryRun, WriteQuery, Writer, conflic
 
 T = TypeVar("T")
 
-MAX_BATCH: Final = 64 << 20
+MAX_BATCH: Final = 32 << 20
 """Bytes in a batch."""
 MANY: Final = 50
 """Operations that are worked on in a native thread."""
+CHECKED: Final = 500
+"""Operations that are checked in one go."""
 SLICE: Final = 20
 """Networks that are rendered in one go."""
 
@@ -82,12 +95,37 @@ class BatchOperation(BaseModel):
         return self
 
 
+def _in_slices(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """A list a part at a time, up to the first part that is wrong: each error of each of a
+    million operations would take a thousand times the room of what was sent."""
+    if not isinstance(value, list) or len(value) <= CHECKED:
+        return validate(value)
+    found: list[Any] = []
+    for start in range(0, len(value), CHECKED):
+        try:
+            found += validate(value[start : start + CHECKED])
+        except ValidationError as problem:
+            raise ValidationError.from_exception_data(
+                problem.title,
+                [
+                    InitErrorDetails(
+                        type=error["type"],
+                        loc=(int(error["loc"][0]) + start, *error["loc"][1:]),
+                        input=error["input"],
+                        ctx=error.get("ctx", {}),
+                    )
+                    for error in problem.errors(include_url=False)
+                ],
+            ) from None
+    return tuple(found)
+
+
 class Batch(BaseModel):
     """Writes that are carried out all together or not at all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    operations: tuple[BatchOperation, ...]
+    operations: Annotated[tuple[BatchOperation, ...], WrapValidator(_in_slices)]
     revision: int | None = Field(
         None, strict=True, ge=0, description="The revision that the whole configuration must be at"
     )
@@ -164,7 +202,7 @@ class Configuration:
         yield b',"defaults":' + pydantic_core.to_json(defaults) + b"}"
 
     def post_batch(self, call: Call) -> Reply:
-        batch = call.body(Batch)
+        batch = self._pinned(call.body(Batch))
         size = len(batch.operations)
 
         def aside(work: Callable[[], T]) -> T:
@@ -172,7 +210,11 @@ class Configuration:
 
         keys = aside(lambda: _keys(batch, call.identity.role))
 
+        last = dict(zip(keys, batch.operations, strict=True))
+        deleted = [key for key, operation in last.items() if operation.method == "DELETE"]
+
         def prepare(registry: Registry) -> Writes:
+            call.preconditions.check(registry.revision)
             if batch.revision not in (None, registry.revision):
                 sentence = f"The configuration is at revision {registry.revision} now."
                 raise Problem("precondition", sentence)
@@ -183,10 +225,34 @@ class Configuration:
             return Reply(body=aside(lambda: _answer(batch, keys, outcome, revisions)))
 
         try:
-            return self._writer.carry_out(call, prepare, answer, size)
+            return self._writer.carry_out(
+                call,
+                prepare,
+                answer,
+                size,
+                forget=[(key.vni, key.mac) for key in deleted if isinstance(key, EndpointKey)],
+                gone=[key.dpid for key in deleted if isinstance(key, SwitchKey)],
+            )
         except Contradictory as problem:
             found = problem.found
             raise aside(lambda: conflict(found, _places(batch, keys))) from None
+
+    def _pinned(self, batch: Batch) -> Batch:
+        """With a place for each endpoint that is to stay where it is."""
+
+        def pinned(operation: BatchOperation) -> BatchOperation:
+            if operation.method != "PUT" or operation.body or "/endpoints/" not in operation.path:
+                return operation
+            try:
+                key = parse_key(unquote(operation.path, errors="strict").removeprefix("/v1/"))
+                if not isinstance(key, EndpointKey):
+                    return operation
+                place = where_it_is(self._backend, key.vni, key.mac)
+            except (ValueError, Problem):
+                return operation  # told as what is wrong with it
+            return operation.model_copy(update={"body": place.model_dump(exclude_unset=True)})
+
+        return batch.model_copy(update={"operations": tuple(map(pinned, batch.operations))})
 
 
 def network_entry(network: Network) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Endpoints:
                       summary="Forget a network's learned endpoints",
                       description="All of them, or those that the filters choose. Static ones "
                       "stay. Who speaks again is learned again.",
-                      query=FlushQuery, problems=("not-found",),
+                      query=FlushQuery,
                       responses={200: (Flushed, DryRun), 202: Accepted}),
             Operation(method="DELETE", path="/v1/endpoints", tag="Endpoints", role="operator",
                       handler=self.flush_all_endpoints,
@@ -188,7 +188,6 @@ class Endpoints:
         )
 
     def flush_endpoints(self, call: Call) -> Reply:
-        check_network(self._backend.registry, call.vni)
         return self._flush(call, [call.vni])
 
     def flush_all_endpoints(self, call: Call) -> Reply:
@@ -239,28 +238,11 @@ class Endpoints:
         placed = EndpointPin(**call.body(EndpointPin).model_dump(exclude_unset=True))
         if placed == EndpointPin():
             check_network(self._backend.registry, call.vni)
-            placed = self._where_it_is(call.vni, call.mac)
+            placed = where_it_is(self._backend, call.vni, call.mac)
         said = EndpointDocument(**placed.model_dump(exclude_unset=True))
         return self._writer.put(
             call, key, lambda: self._show(call.vni, call.mac), understand(key, said)
         )
-
-    def _where_it_is(self, vni: Vni, mac: Mac) -> EndpointPin:
-        """Where configuration has to place an endpoint for it to stay where it is."""
-        registry = self._backend.registry
-        if static := registry.endpoints(vni).get(mac):
-            return EndpointPin(**document(EndpointKey(vni, mac), static).canonical())
-        match self._backend.engine.overlay.location(vni, mac):
-            case Local(dpid, number, vlan):
-                ports = self._backend.engine.overlay.switches[dpid].facts.ports
-                name = ports[number].name if number in ports else None
-                ends = registry.attachments(vni)
-                port = next((p for p in (number, name) if (dpid, p) in ends), number)
-                return EndpointPin(switch=format_dpid(dpid), port=port, vlan=vlan)
-            case Remote(vtep):
-                return EndpointPin(vtep=vtep)
-        sentence = "say where the endpoint is: by switch and port, or by vtep; it was not learned"
-        raise field_problem("invalid", [FieldError(sentence, pointer="")])
 
     def patch_endpoint(self, call: Call) -> Reply:
         key = EndpointKey(call.vni, call.mac)
@@ -293,6 +275,24 @@ class Endpoints:
             **{"switch": None, "port": None, "vlan": None, "vtep": None, **said},
             vni=vni, mac=format_mac(mac), revision=revision, status=status,
         )  # fmt: skip
+
+
+def where_it_is(backend: Backend, vni: Vni, mac: Mac) -> EndpointPin:
+    """Where configuration has to place an endpoint for it to stay where it is. Raises Problem."""
+    registry = backend.registry
+    if static := registry.endpoints(vni).get(mac):
+        return EndpointPin(**document(EndpointKey(vni, mac), static).canonical())
+    match backend.engine.overlay.location(vni, mac):
+        case Local(dpid, number, vlan):
+            ports = backend.engine.overlay.switches[dpid].facts.ports
+            name = ports[number].name if number in ports else None
+            ends = registry.attachments(vni)
+            port = next((p for p in (number, name) if (dpid, p) in ends), number)
+            return EndpointPin(switch=format_dpid(dpid), port=port, vlan=vlan)
+        case Remote(vtep):
+            return EndpointPin(vtep=vtep)
+    sentence = "say where the endpoint is: by switch and port, or by vtep; it was not learned"
+    raise field_problem("invalid", [FieldError(sentence, pointer="")])
 
 
 def _origin(location: Location | None, static: object) -> Origin:

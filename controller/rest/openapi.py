@@ -273,9 +273,9 @@ def _without_null(schema: Json) -> Json:
 
 
 def _conditional(operation: Operation) -> bool:
-    """Whether it writes one resource, which If-Match may guard; not a flush or a batch."""
+    """Whether If-Match may guard it: it writes one resource, or all of them; not a flush."""
     one = operation.method == "DELETE" and operation.path.endswith("}")
-    return one or operation.method in ("PUT", "PATCH")
+    return one or operation.method in ("PUT", "PATCH") or operation.path.endswith("/batch")
 
 
 def _request_body(

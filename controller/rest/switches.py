@@ -242,7 +242,7 @@ class Switches:
         return self._writer.patch(call, SwitchKey(call.dpid), lambda: self._show(call.dpid))
 
     def delete_switch(self, call: Call) -> Reply:
-        return self._writer.remove(call, SwitchKey(call.dpid), gone=call.dpid)
+        return self._writer.remove(call, SwitchKey(call.dpid), gone=[call.dpid])
 
     def _known(self) -> set[Dpid]:
         backend = self._backend

@@ -178,7 +178,7 @@ class System:
             "application/json" in accept
         ):
             return self._past(call, wanted, asked.cursor or after or OLDEST)
-        reader = self._backend.events.reader(after, wanted)
+        reader = self._backend.events.reader(after, wanted, call.identity.name)
         chunks = sse.stream(
             reader,
             self._backend.wait_for_events,

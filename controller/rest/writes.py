@@ -31,6 +31,7 @@ from controller.rest.backend import (
 )
 from controller.rest.merge_patch import merge
 from controller.rest.operations import Call, Reply
+from controller.rest.preconditions import Preconditions
 from controller.rest.problem import FieldError, Problem, field_problem
 from controller.rest.validation import pointer, validate
 
@@ -171,43 +172,51 @@ class Writer:
         key: Key,
         *,
         forget: Collection[tuple[Vni, Mac]] = (),
-        gone: Dpid | None = None,
+        gone: Collection[Dpid] = (),
     ) -> Reply:
-        """Remove a resource, and forget with it what was learned, or a switch."""
+        """Remove a resource, and forget with it what was learned, or switches."""
 
         def prepare(registry: Registry) -> Writes:
             call.preconditions.check(registry.revisions.get(key))
             return {key: None}
 
-        backend = self._backend
-        if call.query(WriteQuery).dry_run:
-            return Reply(body=self.trial(backend.try_out(prepare, forget=forget, gone=gone)))
-        outcome = backend.write(prepare, call.identity.name)
-        if forget:
-            outcome = outcome.then(backend.forget(forget)[1])
-        if gone is not None:
-            outcome = outcome.then(backend.forget_switch(gone))
-        return self.finish(call, outcome, Reply(204))
+        return self.carry_out(call, prepare, lambda _: Reply(204), forget=forget, gone=gone)
 
     def flush(
         self, call: Call, found: Collection[tuple[Vni, Mac]], answer: Callable[[int], BaseModel]
     ) -> Reply:
         """Forget what was learned; ``answer`` is told how many there were."""
         backend = self._backend
+        if call.preconditions != Preconditions():
+            sentence = "If-Match and If-None-Match say nothing here: what was learned has no ETag."
+            raise Problem("malformed", sentence)
         if call.query(WriteQuery).dry_run:
             return Reply(body=self.trial(backend.try_out(lambda _: {}, forget=found)))
         count, outcome = backend.forget(found)
         return self.finish(call, outcome, Reply(body=answer(count)))
 
     def carry_out(
-        self, call: Call, prepare: Prepare, answer: Callable[[Outcome], Reply], size: int = 1
+        self,
+        call: Call,
+        prepare: Prepare,
+        answer: Callable[[Outcome], Reply],
+        size: int = 1,
+        *,
+        forget: Collection[tuple[Vni, Mac]] = (),
+        gone: Collection[Dpid] = (),
     ) -> Reply:
         """Try out or carry out a write of about so many resources, wait if asked to, and
-        answer."""
+        answer. Learned endpoints, and switches that are not connected, are forgotten with it."""
+        backend = self._backend
         if call.query(WriteQuery).dry_run:
-            return Reply(body=self.trial(self._backend.try_out(prepare, size)))
-        outcome = self._backend.write(prepare, call.identity.name, size)
-        return self.finish(call, outcome, answer(outcome))
+            return Reply(body=self.trial(backend.try_out(prepare, size, forget=forget, gone=gone)))
+        outcome = backend.write(prepare, call.identity.name, size)
+        done = answer(outcome)
+        if forget:
+            outcome = outcome.then(backend.forget(forget)[1])
+        for dpid in gone:
+            outcome = outcome.then(backend.forget_switch(dpid))
+        return self.finish(call, outcome, done)
 
     def finish(self, call: Call, outcome: Outcome, done: Reply) -> Reply:
         """The answer to a write that was carried out: ``done``, or who is outstanding."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
-from controller.store import AnyGuard, Closed, Guard, GuardFailed
+from controller.store import AnyGuard, Closed, Guard, GuardFailed, Unavailable
 from controller.store.native import queue, threading
 from controller.store.schema import error_kind, explain
 
@@ -135,6 +136,8 @@ class Writer:
         self._connection = connection
         self._lock = lock
         self._path = path
+        self._file = _identity(path)
+        """Which file it is, whatever its name; None: it is in memory."""
         self._kept = kept
         self._committed = committed
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -204,6 +207,11 @@ class Writer:
             job.end(outcome)
 
     def _transact(self, jobs: list[Job]) -> list[int | Exception]:
+        if self._file is not None and _identity(self._path) != self._file:
+            raise Unavailable(
+                f"the store's file {self._path} was removed or replaced while it was in use: put "
+                "it back, or start the controller anew"
+            )
         with self._lock:
             transaction = Transaction(self._connection, self._revision)
             self._connection.execute("BEGIN IMMEDIATE")
@@ -219,3 +227,11 @@ class Writer:
             self._revision = transaction.revision
         self._committed(self._revision)
         return outcomes
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -74,6 +74,22 @@ def test_only_its_user_may_read_it(path: Path) -> None:
         os.umask(old)
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_taken_away_takes_no_writes(path: Path, replaced: bool) -> None:
+    """They would be acknowledged, and gone with the process."""
+    with closing(SqliteStore(path)) as store:
+        store.commit([Put("a", "1")])
+        moved = path.with_name("moved")
+        path.rename(moved)
+        if replaced:
+            path.touch()
+        with pytest.raises(Unavailable, match="removed or replaced"):
+            store.commit([Put("a", "2")])
+        moved.replace(path)
+        assert store.load().entries["a"].value == "1"
+        assert store.commit([Put("a", "2")]) == 2
+
+
 def test_what_is_acknowledged_is_on_the_disk(path: Path) -> None:
     """No kill can show that an fsync is missing; the settings do."""
     with closing(SqliteStore(path)) as store:

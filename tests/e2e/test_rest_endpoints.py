@@ -205,7 +205,16 @@ def test_what_is_forgotten_is_learned_again(rest: Rest, lab: Lab, h1: Host, h2: 
         "it is known again",
     )
     # A flush, of those behind a port, of those behind a VTEP, of all.
-    assert rest.delete(ENDS, 200, switch=1, port="h1").body == {"flushed": 2}
+    here: dict[str, Any] = {"switch": 1, "port": "h1"}
+    flows = [dumped(lab.vtep(n), 100) for n in (1, 2)]
+    trial = rest.delete(ENDS, 200, dry_run="true", **here).body
+    assert [c["change"] for c in trial["changes"]] == ["forgotten"] * 2
+    assert [len(s["flows_removed"]) for s in trial["switches"]] == [4, 2]
+    assert len(rest.items(ENDS)) == 3, "a dry run forgets nobody"
+    assert [dumped(lab.vtep(n), 100) for n in (1, 2)] == flows
+    assert rest.delete(ENDS, 400, headers={"If-Match": '"1"'}, **here).slug == "malformed"
+    assert rest.delete(ENDS, 200, wait="applied", **here).body == {"flushed": 2}
+    assert ways(lab, h1.mac) == []
     assert [e["mac"] for e in rest.items(ENDS)] == [h2.mac]
     learn(rest, h1, h2)
     assert rest.delete(ENDS, 200, vtep="192.0.2.2").body == {"flushed": 1}
@@ -218,7 +227,33 @@ def test_what_is_forgotten_is_learned_again(rest: Rest, lab: Lab, h1: Host, h2: 
     assert rest.delete(ENDS, 200).body == {"flushed": 2}
     assert rest.delete(ENDS, 200).body == {"flushed": 0}
     assert rest.delete(ENDS, 400, colour="red").pointers == ["colour"]
-    assert rest.delete("/v1/networks/999/endpoints", 404).slug == "not-found"
+    assert rest.delete("/v1/networks/999/endpoints", 200).body == {"flushed": 0}
+    # In all networks at once, but not without saying which.
+    learn(rest, h1, h2)
+    assert rest.delete("/v1/endpoints", 400).slug == "malformed"
+    assert rest.delete("/v1/endpoints", 200, vtep="192.0.2.1").body == {"flushed": 1}
+    assert [e["mac"] for e in rest.items(ENDS)] == [h2.mac]
+
+
+def test_a_batch_does_what_each_operation_does(rest: Rest, lab: Lab, h1: Host, h2: Host) -> None:
+    learn(rest, h1, h2)
+    one, two = (f"{ENDS}/{host.mac}" for host in (h1, h2))
+    operations = [{"method": "DELETE", "path": one}, {"method": "PUT", "path": two}]
+    trial = rest.batch(*operations, dry_run="true").body
+    assert {(c["key"], c["change"]) for c in trial["changes"]} == {
+        (two.removeprefix("/v1/"), "created"),
+        (one.removeprefix("/v1/"), "forgotten"),
+    }
+    assert len(rest.items(ENDS, origin="learned")) == 2
+    rest.batch(*operations, wait="applied")
+    assert ways(lab, h1.mac) == []
+    pinned = rest.get(two)
+    assert (pinned["switch"], pinned["port"], pinned["status"]["origin"]) == (TWO, "h2", "static")
+    stale = {"If-Match": '"1"'}
+    body = {"operations": [{"method": "DELETE", "path": two}]}
+    assert rest.send("POST", "/v1/batch", 412, body, headers=stale).slug == "precondition"
+    fresh = {"If-Match": f'"{rest.get("/v1/status")["revision"]}"'}
+    rest.send("POST", "/v1/batch", 200, body, headers=fresh)
 
 
 def test_vteps_ours_and_foreign(

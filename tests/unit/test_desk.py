@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import pytest
 
-from controller.model import Network, Vni
+from controller.model import Dpid, Network, Vni
 from controller.registry import Change, Contradictory, Registry, Writes
 from controller.resources import Key, NetworkKey
 from controller.rest.backend import Outcome, Prepare
+from controller.store import AnyGuard, Operation, Ticket, Unavailable
 from controller.store.sqlite import MEMORY, SqliteStore
 
 with warnings.catch_warnings():
@@ -113,3 +115,42 @@ def test_nobody_sees_half_of_a_large_change(desk: Desk) -> None:
     desk.write(lambda _: {NetworkKey(Vni(n)): Network(Vni(n)) for n in range(many)}, many)
     looking.wait()
     assert seen == {(0, 0), (many, many)}
+
+
+class Watched:
+    """A store whose tickets look what was applied while they are waited for."""
+
+    def __init__(self, fails: bool) -> None:
+        self.store = SqliteStore(MEMORY)
+        self.fails = fails
+        self.applied: list[Change] = []
+        self.seen: list[int] = []
+
+    def submit(self, operations: Sequence[Operation], guards: Sequence[AnyGuard] = ()) -> Ticket:
+        store, ticket = self, self.store.submit(operations, guards)
+
+        class Looking:
+            def wait(self, timeout: float | None = None) -> int:
+                store.seen.append(len(store.applied))
+                if store.fails:
+                    raise Unavailable("the disk is full")
+                return ticket.wait(timeout)
+
+        return Looking()
+
+    def apply(self, change: Change) -> tuple[int, dict[Dpid, int]]:
+        self.applied.append(change)
+        return 1, {}
+
+
+@SIZES
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_applied_before_it_is_committed(fails: bool, size: int) -> None:
+    store = Watched(fails)
+    registry = Registry()
+    desk = Desk(registry, store, store.apply)  # type: ignore[arg-type]  # all that a desk asks for
+    outcomes = at_once(*(partial(desk.write, named(n, f"n{n}"), size) for n in (1, 2)))
+    assert store.seen == [0, 0]
+    assert len(store.applied) == len(registry.networks) == (0 if fails else 2)
+    assert all(isinstance(outcome, Unavailable) == fails for outcome in outcomes)
+    store.store.close()
