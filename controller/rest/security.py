@@ -148,12 +148,13 @@ class Guardian:
             return Identity("anonymous", Role.ADMIN, peer)
         scheme, _, presented = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer":
+            self._limit(self._reads, f"peer {peer}", now)  # no name contains a space
             # RFC 6750 section 3.1: no error code where nothing was presented
             sentence = "This needs a token: 'Authorization: Bearer TOKEN'."
             raise Problem("unauthorized", sentence, headers=_challenge())
         token = token_file.find(self.tokens, presented.strip())
         if token is None:
-            self._limit(self._reads, f"peer {peer}", now)  # no name contains a space
+            self._limit(self._reads, f"peer {peer}", now)
             sentence = "The token is not known."
             raise Problem("unauthorized", sentence, headers=_challenge("invalid_token"))
         return Identity(token.name, token.role, peer)

@@ -189,12 +189,13 @@ def test_rates_of_reads_and_writes_are_apart() -> None:
     ask(who, token=admin, now=12)
 
 
-def test_guessing_is_limited_by_peer() -> None:
+@pytest.mark.parametrize("token", ["guess", None])
+def test_guessing_is_limited_by_peer(token: str | None) -> None:
     who = guardian(reads=Rate(1, 2))
     slugs = []
     for _ in range(4):
         with pytest.raises(Problem) as caught:
-            ask(who, token="guess")
+            ask(who, token=token)
         slugs.append(caught.value.slug)
     assert slugs == ["unauthorized", "unauthorized", "rate", "rate"]
     assert ask(who, token=SECRETS[Role.ADMIN]).name == "admins-token"
