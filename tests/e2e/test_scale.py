@@ -140,6 +140,7 @@ def test_lists_are_read_while_learning_goes_on(lab: Lab) -> None:
     assert after > before
     for name, echoes in phases.items():
         assert echoes.worst < PROMPT, f"{name}: {echoes}"
+        assert echoes.as_measured < PROMPT, f"{name}: {echoes}"
 
     restarts_soon(controller, rest)
 

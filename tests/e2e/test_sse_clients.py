@@ -116,3 +116,4 @@ def test_fifty_clients_of_which_some_stall(lab: Lab) -> None:
     assert min(together) < 1.5 * alone + 0.5
     assert grown < 60
     assert echoes.worst < 0.1, str(echoes)
+    assert echoes.as_measured < 0.1, str(echoes)
