@@ -13,6 +13,7 @@ from schemathesis import Case, CheckContext, HookContext, Response
 from schemathesis.generation.meta import TestPhase
 
 from controller.rest.preconditions import PATTERN
+from controller.rest.writes import MAX_WAIT
 from tests.support.rest import Rest
 
 OF_HTTP = {
@@ -21,6 +22,7 @@ OF_HTTP = {
     "content-length",
     "content-type",
     "date",
+    "keep-alive",
     "transfer-encoding",
     "x-content-type-options",
 }
@@ -41,6 +43,8 @@ GARDEN: list[dict[str, Any]] = [
     {"method": "PUT", "path": "/v1/networks/200/attachments/1/h3", "body": {"vlan": 20}},
 ]  # fmt: skip
 """What there is to be found, and to be spoilt."""
+PATIENCE = 0.1
+"""Seconds."""
 EVERY = 40
 """Calls after which it is planted again."""
 
@@ -66,6 +70,10 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if number % EVERY == 0 and not within:
         with Rest(os.environ["WEFT_URL"], os.environ["WEFT_TOKEN"]) as rest:
             plant(rest)
+    # Who waits for a switch that is away waits as long as was asked for, and learns no more.
+    patience = case.query.get("timeout")
+    if isinstance(patience, int | float) and PATIENCE < patience <= MAX_WAIT:
+        case.query["timeout"] = PATIENCE
     if within and case.method == "DELETE":
         case.query.pop("dry_run", None)  # what it says deletes nothing
     for name in ("If-Match", "If-None-Match"):
