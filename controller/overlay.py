@@ -190,8 +190,7 @@ class Overlay:
     def twins(self, dpid: Dpid) -> list[Dpid]:
         """Other switches with the same VTEP address, which cannot be."""
         own = self.switches[dpid].view.vtep
-        others = ((d, s) for d, s in self.switches.items() if d != dpid)
-        return [d for d, s in others if own is not None and s.view.vtep == own]
+        return [] if own is None else [d for d in self.owners()[own] if d != dpid]
 
     def locate(self, location: Location) -> VtepAddress | None:
         """The VTEP behind which a location is, for everybody not at that VTEP."""

@@ -80,11 +80,6 @@ class Desk:
         assert job.change is not None
         return job.change
 
-    @property
-    def waiting(self) -> int:
-        """How many writes wait for their turn."""
-        return len(self._jobs)
-
     def _do(self, job: _Job) -> _Job:
         if self._worker is None:
             self._worker = hub.spawn(self._work)
