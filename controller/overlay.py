@@ -57,6 +57,10 @@ class SwitchFacts:
     problems: tuple[str, ...] = ()
     """What OVSDB says and nobody can understand."""
 
+    def names(self) -> dict[str, int]:
+        """The number of each port, by its name."""
+        return {port.name: port.number for port in self.ports.values()}
+
 
 @dataclass(frozen=True, slots=True)
 class Switch:
@@ -340,7 +344,7 @@ class Overlay:
 
     def resolve(self, dpid: Dpid, facts: SwitchFacts) -> Switch:
         """What a switch is, from configuration and what was found out about it."""
-        names = {port.name: port.number for port in facts.ports.values()}
+        names = facts.names()
         tunnels = self._tunnels(dpid, facts, names)
         taken = set(tunnel_ports(tunnels))
         taken |= {names[n] for n in facts.tunnel_ports if n in names}
@@ -353,7 +357,7 @@ class Overlay:
         wanted = [(vni, a, "") for vni in sorted(bound) for a in bound[vni]]
         wanted += [(vni, a, ", as OVSDB asks") for vni, a in facts.bindings]
         for vni, attachment, how in wanted:
-            number = _number(attachment.port, facts, names)
+            number = port_number(attachment.port, facts, names)
             if number is None or (how and attachment in bound.get(vni, ())):
                 continue
             if vni not in self.config.networks:
@@ -383,7 +387,7 @@ class Overlay:
         if own.peer_ports:
             return _peers(own.peer_ports, facts, names)
         if own.tunnel_port is not None:
-            number = _number(own.tunnel_port, facts, names)
+            number = port_number(own.tunnel_port, facts, names)
             return None if number is None else FlowTunnel(number)
         for name in facts.tunnel_ports:
             if name in names:
@@ -391,7 +395,7 @@ class Overlay:
         if facts.peer_ports:
             return _peers(dict(facts.peer_ports), facts, names)
         if self.config.defaults.tunnel_port is not None:
-            number = _number(self.config.defaults.tunnel_port, facts, names)
+            number = port_number(self.config.defaults.tunnel_port, facts, names)
             return None if number is None else FlowTunnel(number)
         return None
 
@@ -402,14 +406,15 @@ class Overlay:
             return Remote(at, static=True)
         switch = self.switches.get(at.dpid)
         if switch is not None:
-            names = {port.name: port.number for port in switch.facts.ports.values()}
-            number = _number(at.port, switch.facts, names)
+            names = switch.facts.names()
+            number = port_number(at.port, switch.facts, names)
             if number is not None and switch.bindings.get((number, at.vlan)) == vni:
                 return Local(at.dpid, number, at.vlan, static=True)
         return Absent()
 
 
-def _number(port: PortRef, facts: SwitchFacts, names: Mapping[str, int]) -> int | None:
+def port_number(port: PortRef, facts: SwitchFacts, names: Mapping[str, int]) -> int | None:
+    """Which port of a switch a reference means; None: it has none such now."""
     if isinstance(port, int):
         return port if port in facts.ports else None
     return names.get(port)
@@ -418,6 +423,6 @@ def _number(port: PortRef, facts: SwitchFacts, names: Mapping[str, int]) -> int 
 def _peers(
     wanted: Mapping[VtepAddress, PortRef], facts: SwitchFacts, names: Mapping[str, int]
 ) -> Tunnels:
-    found = ((peer, _number(port, facts, names)) for peer, port in sorted(wanted.items()))
+    found = ((peer, port_number(port, facts, names)) for peer, port in sorted(wanted.items()))
     ports = tuple((peer, number) for peer, number in found if number is not None)
     return PeerTunnels(ports) if ports else None

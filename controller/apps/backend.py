@@ -12,7 +12,7 @@ from eventlet import tpool
 from os_ken.lib import hub
 
 from controller import __version__
-from controller.apps.signals import Signal
+from controller.apps.signals import Signal, Turns
 from controller.model import Attachment, Dpid, Mac, StaticEndpoint, Vni
 from controller.openflow import codec
 from controller.openflow.session import Session
@@ -78,8 +78,7 @@ class LiveBackend:
         self._looked = float("-inf")
         self._problems: list[str] = []
         self._failing_since: float | None = None
-        self._resumed = 0.0
-        """When somebody came back from a pause, the last time."""
+        self._turns = Turns(TURN)
         self._dumps: dict[Dpid, tuple[float, list[DumpedFlow]]] = {}
         app.herald.log.add_listener(self._news.fire)
 
@@ -92,9 +91,7 @@ class LiveBackend:
         return time.time() - time.monotonic() + engine_time
 
     def pause(self) -> None:
-        if time.monotonic() - self._resumed > TURN:
-            hub.sleep(0)
-            self._resumed = time.monotonic()
+        self._turns.pause()
 
     def aside(self, work: Callable[[], T]) -> T:
         with self._aside:  # one at a time: what is large takes room, too

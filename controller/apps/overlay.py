@@ -27,7 +27,7 @@ from controller.apps.herald import Herald
 from controller.apps.inventories import Inventories
 from controller.apps.listening import claim_openflow_port
 from controller.apps.pace import Pace
-from controller.apps.signals import Signal
+from controller.apps.signals import Signal, Turns
 from controller.apps.status_file import StatusFile
 from controller.config import ConfigError, load_file
 from controller.engine import Effects, Engine
@@ -124,8 +124,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
         self.on_reload: list[Callable[[], None]] = []
         """What else SIGHUP makes read again."""
         self.config_problem = ""
-        self._resumed = 0.0
-        """When work on events went on after a pause, the last time."""
+        self._turns = Turns(TURN)
         self._status_file = StatusFile(self)
         self._reloading = hub.Semaphore(1)
         self.engine.configure(self.registry.config(), time.monotonic())
@@ -418,7 +417,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
                      f"VTEP {vtep}" if vtep else f"port {punt.in_port}")  # fmt: skip
         if self.flush(now).plans:
             self.herald.counts.packet_in_to_flow_mod.observe(time.monotonic() - now)
-        self._breathe()
+        self._turns.pause()  # os-ken hands over all events that wait without one
 
     @on(ofp_event.EventOFPFlowRemoved, MAIN_DISPATCHER)
     def flow_removed(self, ev: Any) -> None:
@@ -438,13 +437,7 @@ class OverlayApp(app_manager.OSKenApp):  # type: ignore[misc]  # os_ken has no t
                 log.info("network %d: %s aged out at switch %s",
                          vni, format_mac(mac), format_dpid(dpid))  # fmt: skip
             self.flush(now)
-            self._breathe()
-
-    def _breathe(self) -> None:
-        """Let others have their turn: os-ken hands over all events that wait without a pause."""
-        if time.monotonic() - self._resumed > TURN:
-            hub.sleep(0)
-            self._resumed = time.monotonic()
+            self._turns.pause()  # os-ken hands over all events that wait without one
 
     # --- what goes out ----------------------------------------------------------------------
 

@@ -1,6 +1,8 @@
-"""Waiting for something to happen, for any number of green threads at once."""
+"""Waiting for something to happen, and letting others have their turn, among green threads."""
 
 from __future__ import annotations
+
+import time
 
 from os_ken.lib import hub
 
@@ -23,3 +25,18 @@ class Signal:
         if self._awaited:
             event, self._next, self._awaited = self._next, hub.Event(), False
             event.set()
+
+
+class Turns:
+    """Lets others have their turn now and then: a pause costs more than a little work."""
+
+    def __init__(self, seconds: float) -> None:
+        """``seconds`` may be spent between two pauses."""
+        self._seconds = seconds
+        self._resumed = 0.0
+
+    def pause(self) -> None:
+        """Pause, if it is time to."""
+        if time.monotonic() - self._resumed > self._seconds:
+            hub.sleep(0)
+            self._resumed = time.monotonic()

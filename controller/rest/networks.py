@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from controller.model import Attachment, Dpid, Network, PortRef, Vni, format_dpid
+from controller.model import Attachment, Dpid, Network, Vni, format_dpid
+from controller.overlay import port_number
 from controller.resources import (
     AttachmentDocument,
     AttachmentKey,
@@ -265,7 +266,9 @@ class Networks:
 
     def _state(self, key: AttachmentKey, at: Attachment, configured: bool) -> AttachmentStatus:
         switch = self._backend.engine.overlay.switches.get(key.dpid)
-        number = _number(key.port, switch.facts.ports) if switch is not None else None
+        number = None
+        if switch is not None:
+            number = port_number(key.port, switch.facts, switch.facts.names())
         port = switch.facts.ports[number] if switch is not None and number is not None else None
         state: Literal["attached", "no switch", "no port", "conflict"] = "attached"
         detail = ""
@@ -286,9 +289,3 @@ class Networks:
             detail=detail,
             source="configuration" if configured else "ovsdb",
         )
-
-
-def _number(port: PortRef, ports: Any) -> int | None:
-    if isinstance(port, int):
-        return port if port in ports else None
-    return next((p.number for p in ports.values() if p.name == port), None)
